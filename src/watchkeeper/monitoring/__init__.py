@@ -1,0 +1,1 @@
+"""Detect: scrape targets, store samples, evaluate rules, decide alerts."""

@@ -1,0 +1,79 @@
+"""Results as Prometheus' HTTP API writes them, so that Grafana and promtool read them as its own.
+
+Source: https://prometheus.io/docs/prometheus/latest/querying/api/ (formats) and Go's shortest float form.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+
+from watchkeeper.monitoring.labels import Labels
+
+Point = tuple[int, float]
+"""A time in milliseconds and a value."""
+
+
+def format_value(value: float) -> str:
+    """``value`` in the shortest form that reads back as itself; ``NaN``, ``+Inf`` and ``-Inf`` by name."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "+Inf" if value > 0 else "-Inf"
+    if value == int(value) and abs(value) < 1e16:
+        text = str(int(value))
+        return f"-{text}" if value == 0 and math.copysign(1, value) < 0 else text
+    text = repr(value)
+    if "e" not in text:
+        return text
+    mantissa, _, exponent = text.partition("e")
+    power = int(exponent)
+    if power >= 21 or power < -6:
+        return f"{mantissa.removesuffix('.0')}e{power:+03d}"
+    return _positional(mantissa, power)
+
+
+def _positional(mantissa: str, power: int) -> str:
+    sign = "-" if mantissa.startswith("-") else ""
+    whole, _, fraction = mantissa.lstrip("-").partition(".")
+    digits = whole + fraction.rstrip("0")
+    place = len(whole) + power
+    if place <= 0:
+        return f"{sign}0.{'0' * -place}{digits}"
+    if place >= len(digits):
+        return sign + digits + "0" * (place - len(digits))
+    return f"{sign}{digits[:place]}.{digits[place:]}"
+
+
+def format_time(milliseconds: int) -> str:
+    """A time as a JSON number of seconds, with no more digits than it needs."""
+    seconds, rest = divmod(milliseconds, 1000)
+    return f"{seconds}.{rest:03d}".rstrip("0") if rest else str(seconds)
+
+
+def point_json(point: Point) -> str:
+    """``[seconds, "value"]``."""
+    return f'[{format_time(point[0])},"{format_value(point[1])}"]'
+
+
+def vector_json(series: Iterable[tuple[Labels, Point]]) -> str:
+    """The ``data`` of an instant query whose result is a vector."""
+    rows = ",".join(
+        f'{{"metric":{labels_json(labels)},"value":{point_json(point)}}}' for labels, point in series
+    )
+    return f'{{"resultType":"vector","result":[{rows}]}}'
+
+
+def matrix_json(series: Iterable[tuple[Labels, Iterable[Point]]]) -> str:
+    """The ``data`` of a query whose result is a matrix."""
+    rows = ",".join(
+        f'{{"metric":{labels_json(labels)},"values":[{",".join(map(point_json, points))}]}}'
+        for labels, points in series
+    )
+    return f'{{"resultType":"matrix","result":[{rows}]}}'
+
+
+def labels_json(labels: Labels) -> str:
+    """A label set as a JSON object."""
+    return json.dumps(dict(labels), separators=(",", ":"))
