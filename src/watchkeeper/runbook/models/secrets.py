@@ -1,0 +1,53 @@
+"""Secrets are named in the runbook, never written in it: an environment variable or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from watchkeeper.runbook.models.base import Part, Text
+
+
+class SecretMissingError(Exception):
+    """A secret that the runbook names is not there. The message names the place, never the value."""
+
+
+class Secret(Part):
+    """``{env: NAME}`` or ``{file: PATH}``; exactly one."""
+
+    env: Text | None = None
+    file: Text | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.env is None) == (self.file is None):
+            raise PydanticCustomError(
+                "one_of", "say exactly one: {example}", {"example": "{env: NAME} or {file: PATH}"}
+            )
+        return self
+
+    @property
+    def place(self) -> str:
+        """Where the value is kept, for messages."""
+        return f"environment variable {self.env}" if self.env else f"file {self.file}"
+
+    def read(self, environ: Mapping[str, str]) -> str:
+        """The value, without the line end that a file carries.
+
+        Raises :class:`SecretMissingError` when the variable is unset or empty, or the file cannot be read.
+        """
+        if self.env is not None:
+            value = environ.get(self.env, "")
+        else:
+            try:
+                value = Path(str(self.file)).read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+                raise SecretMissingError(f"cannot read the secret in {self.place}: {reason}") from None
+        if not value:
+            raise SecretMissingError(f"the secret in {self.place} is empty or not set")
+        return value
