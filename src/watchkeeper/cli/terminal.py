@@ -162,6 +162,7 @@ def _notable(signal: Document) -> bool:
 def _signal_row(table: Table, signal: Document, bars: int) -> None:
     unknown = signal["value"] is None
     why = signal.get("why") or ""
+    why = "" if why == "no data" else why  # the figure says that already
     shape, style = MARKS.get(signal["state"], MARKS["unknown"])
     hot = style if signal["state"] in ("page", "warn") else ""
     table.add_row(

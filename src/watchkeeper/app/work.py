@@ -1,0 +1,129 @@
+"""The role ``work``: delivers what the outbox holds, until told to stop.
+
+Always true: a runbook that cannot be read leaves the receivers of the last good one in place, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import threading
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from watchkeeper.app import wire
+from watchkeeper.app.metrics import families_json, new_registry
+from watchkeeper.app.policy import load_policy
+from watchkeeper.app.settings import Settings
+from watchkeeper.notify.delivery import Deliverer
+from watchkeeper.notify.receivers import Receiver, build_receivers
+from watchkeeper.notify.transport import HttpTransport
+from watchkeeper.runbook.errors import RunbookError
+from watchkeeper.store import outbox
+from watchkeeper.store.clock import Clock, SystemClock
+from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+
+class _Deliveries:
+    """The delivery's own metrics."""
+
+    def __init__(self, deliverer: Deliverer, store: Store) -> None:
+        self._deliverer = deliverer
+        self._store = store
+
+    def collect(self) -> list[Metric]:
+        attempts = CounterMetricFamily(
+            "watchkeeper_notification_attempts", "Requests to receivers.", labels=["receiver", "outcome"]
+        )
+        for (receiver, outcome), count in self._deliverer.totals.items():
+            attempts.add_metric([receiver, outcome.replace(" ", "_")], count)
+        waiting = GaugeMetricFamily(
+            "watchkeeper_outbox_waiting", "Notifications that no receiver has yet.", labels=["receiver"]
+        )
+        with contextlib.suppress(StoreError), self._store.read() as conn:
+            for receiver, (count, _) in outbox.backlog(conn).items():
+                waiting.add_metric([receiver], count)
+        return [attempts, waiting]
+
+
+def run_work(settings: Settings) -> int:
+    """Run the role until SIGTERM or SIGINT; the exit code."""
+    clock = SystemClock()
+    try:
+        receivers = _receivers(settings, clock)
+        store = open_store(settings.data, clock)
+    except (RunbookError, StoreError) as error:
+        log.error("%s", error)
+        return 1
+    with store:
+        deliverer = Deliverer(store, receivers.values(), clock)
+        asyncio.run(_Work(settings, clock, store, deliverer).run())
+    return 0
+
+
+def _receivers(settings: Settings, clock: Clock) -> dict[str, Receiver]:
+    runbook = load_policy(settings).runbook
+    receivers, problems = build_receivers(
+        runbook.notifications.receivers,
+        HttpTransport(clock),
+        os.environ,
+        platform=runbook.platform,
+        client_url=settings.url,
+    )
+    for problem in problems:
+        log.warning("%s", problem)
+    return receivers
+
+
+class _Work:
+    def __init__(self, settings: Settings, clock: Clock, store: Store, deliverer: Deliverer) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = store
+        self._deliverer = deliverer
+        self._registry: CollectorRegistry = new_registry()
+        self._registry.register(_Deliveries(deliverer, store))
+        self._stop = threading.Event()
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+        delivery = threading.Thread(target=self._deliverer.run, args=(self._stop,), name="delivery")
+        delivery.start()
+        handlers = {"ready": self._ready, "metrics": self._metrics}
+        try:
+            async with await wire.serve(self._settings.work_socket, handlers):
+                await stopped.wait()
+        finally:
+            self._stop.set()
+            await asyncio.to_thread(delivery.join)
+
+    def _reload(self) -> None:
+        try:
+            self._deliverer.replace_receivers(_receivers(self._settings, self._clock).values())
+        except RunbookError as error:
+            log.error("the runbook on disk is not used, the receivers stay as they were: %s", error)
+
+    async def _ready(self, _: dict[str, Any]) -> bytes:
+        problems: list[str] = []
+        try:
+            with self._store.read() as conn:
+                outbox.backlog(conn)
+        except StoreError as error:
+            problems.append(str(error))
+        return json.dumps({"problems": problems}).encode()
+
+    async def _metrics(self, _: dict[str, Any]) -> bytes:
+        return await asyncio.to_thread(families_json, self._registry)

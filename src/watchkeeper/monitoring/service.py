@@ -1,0 +1,261 @@
+"""Runs the monitoring section: each evaluation is read, decided, and written in one transaction.
+
+Always true: what an evaluation decided (alerts, journal, evidence, outbox) is in the store whole or not at
+all; when it could not be written, the next evaluation decides again from what the store last held, so nothing
+is told twice or lost (tests/monitoring/test_service.py, test_service_restart.py). A runbook that cannot be
+used leaves the one before it running, and the journal says so.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from watchkeeper.monitoring import journaling, records
+from watchkeeper.monitoring.alerts import Alert
+from watchkeeper.monitoring.clauses import Standing
+from watchkeeper.monitoring.compile import Compiled, CompileError, compile_runbook
+from watchkeeper.monitoring.evaluation import Decision, Observation, Policy, decide
+from watchkeeper.monitoring.inhibition import Inhibited
+from watchkeeper.monitoring.journaling import ACTOR
+from watchkeeper.monitoring.rules import AlertSeries, RuleHealth, Slot
+from watchkeeper.monitoring.source import Answer, Source, SourceError
+from watchkeeper.monitoring.wording import Wording, severity
+from watchkeeper.runbook.errors import RunbookError
+from watchkeeper.runbook.loading import LoadedRunbook
+from watchkeeper.store import journal
+from watchkeeper.store.clock import Clock, to_ms
+from watchkeeper.store.database import Store
+from watchkeeper.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+SHOWN_EVERY = timedelta(minutes=1)
+"""How often signals without thresholds are read: nobody is told of them, and some read a whole day."""
+Findings = Callable[[datetime], Mapping[str, Standing]]
+"""Further clauses and how they stand (labels of targets, links, heartbeat); asked at every evaluation."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """What became of a reload: the digest in force, and why the new runbook is not, if it is not."""
+
+    digest: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the new runbook is in force."""
+        return not self.problems
+
+
+class MonitoringService:
+    """The monitoring section of one runbook, over one store and one source of answers.
+
+    ``external_url`` is where people reach us: the links in alerts that begin with ``/`` go there.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        source: Source,
+        loaded: LoadedRunbook,
+        *,
+        external_url: str = "",
+        series: AlertSeries | None = None,
+        findings: Iterable[Findings] = (),
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._source = source
+        self._external_url = external_url
+        self._series = series
+        self._findings = tuple(findings)
+        self._monotonic: float | None = None
+        self._shown: Mapping[str, Answer] = {}
+        self._shown_at: datetime | None = None
+        self._use(loaded, compile_runbook(loaded.runbook, external_url))
+        self._noted_at: datetime | None = None
+        self.health: dict[str, RuleHealth] = {}
+        self.standings: Mapping[str, Standing] = {}
+        self.quiet: Mapping[str, Inhibited] = {}
+        self.last_seconds = 0.0
+        self.seen: Observation | None = None
+        """What the last recorded evaluation was answered."""
+        self.totals: Counter[str] = Counter()
+        with store.read() as conn:
+            self.state = records.load(conn)
+
+    # -- what others ask -----------------------------------------------------------------------
+
+    @property
+    def compiled(self) -> Compiled:
+        """The rules in force."""
+        return self._policy.compiled
+
+    @property
+    def policy(self) -> Policy:
+        """What decides at present."""
+        return self._policy
+
+    @property
+    def interval(self) -> timedelta:
+        """How often rules are evaluated."""
+        return self._policy.interval
+
+    @property
+    def digest(self) -> str:
+        """The digest of the runbook in force."""
+        return self._loaded.digest
+
+    def alerts(self) -> list[Alert]:
+        """Every alert there is, pages first, then the oldest first."""
+        return sorted(
+            self.state.every_alert(), key=lambda alert: (severity(alert.labels) != "page", alert.active_at)
+        )
+
+    def annotations(self, alert: Alert) -> dict[str, str]:
+        """What is said about ``alert``."""
+        return self._wording.annotations(alert)
+
+    # -- what happens --------------------------------------------------------------------------
+
+    async def evaluate(self, slot: Slot | datetime) -> Decision | None:
+        """Evaluate every rule for the time ``slot``. None where the store could not be written."""
+        at, missed = (slot.at, slot.missed) if isinstance(slot, Slot) else (slot, 0)
+        begun = self._clock.monotonic()
+        seen = await self._observe(at, begun)
+        decision = self._decide(seen)
+        try:
+            self._act(decision, seen)
+        except StoreError as error:
+            self.totals["not_written"] += 1
+            log.error("an evaluation could not be recorded, and is decided again at the next one: %s", error)
+            return None
+        self.state, self.quiet, self.standings = decision.state, decision.quiet, decision.standings
+        self._monotonic = begun
+        if self._series is not None:
+            self._series.write(at, self.state.every_alert())
+        self._note(decision, seen, missed, self._clock.monotonic() - begun)
+        return decision
+
+    async def _observe(self, at: datetime, begun: float) -> Observation:
+        watched = None if self._monotonic is None else timedelta(seconds=begun - self._monotonic)
+        queries = self._policy.rule_queries
+        if self._shown_at is None or abs(at - self._shown_at) >= SHOWN_EVERY:
+            queries = self._policy.queries
+        try:
+            answers = await self._source.evaluate(queries, to_ms(at))
+        except SourceError as error:
+            return Observation(at, unreachable=str(error), watched=watched)
+        found = dict(zip(queries, answers, strict=True))
+        if queries is self._policy.queries:
+            self._shown_at, self._shown = at, found
+        return Observation(at, {**self._shown, **found}, watched=watched)
+
+    def _decide(self, seen: Observation) -> Decision:
+        extra: dict[str, Standing] = {}
+        for ask in self._findings:
+            extra.update(ask(seen.at))
+        return decide(self.state, seen, self._policy, extra)
+
+    def _act(self, decision: Decision, seen: Observation) -> None:
+        if not records.must_save(self.state, decision, self._noted_at):
+            return
+        context = journaling.Context(self._policy, self._wording, seen)
+        with self._store.write() as conn:
+            records.save(conn, self.state, decision, self._describe)
+            journaling.record(conn, decision, context)
+        self._noted_at = seen.at
+
+    def _describe(self, rule: str, alert: Alert) -> dict[str, Any]:
+        return {
+            "clause": self._wording.clause(alert),
+            "severity": severity(alert.labels),
+            "annotations": self._wording.annotations(alert),
+        }
+
+    def _note(self, decision: Decision, seen: Observation, missed: int, seconds: float) -> None:
+        self.last_seconds, self.seen = seconds, seen
+        self.totals["evaluations"] += 1
+        self.totals["missed"] += missed
+        self.totals["failures"] += len(decision.failed)
+        self.totals["notifications"] += len(decision.sends)
+        each = seconds / max(1, len(self.compiled.rules))
+        self.health = {
+            rule.name: RuleHealth(
+                health="err" if rule.name in decision.failed else "ok",
+                last_error=decision.failed.get(rule.name, ""),
+                last_evaluation=seen.at,
+                seconds=each,
+            )
+            for rule in self.compiled.rules
+        }
+        for name, why in decision.newly_failed.items():
+            log.error("the rule %s cannot be evaluated: %s", name, why)
+
+    # -- the runbook ---------------------------------------------------------------------------
+
+    def announce(self) -> None:
+        """Journal which runbook is in force; to be called once after a start."""
+        now = self._clock.now()
+        with self._store.write() as conn:
+            facts = _loaded_facts(self._loaded, self.compiled)
+            journal.append(conn, now, "runbook.loaded", ACTOR, "runbook", facts)
+
+    def reload(self, load: Callable[[], LoadedRunbook]) -> ReloadResult:
+        """Put the runbook that ``load`` gives in force, or keep the one there is and say why.
+
+        Alerts whose rules are gone resolve with the next evaluation; the others go on as they are.
+        """
+        now = self._clock.now()
+        try:
+            loaded = load()
+            compiled = compile_runbook(loaded.runbook, self._external_url)
+        except (RunbookError, CompileError) as error:
+            return self._refuse(now, str(error))
+        names = {signal.identity for signal in compiled.signals}
+        facts = {**_loaded_facts(loaded, compiled), "before": self._loaded.digest}
+        with self._store.write() as conn:
+            kept = records.forget_signals(conn, self.state, names)
+            journal.append(conn, now, "runbook.loaded", ACTOR, "runbook", facts)
+        self.state = kept
+        self._use(loaded, compiled)
+        return ReloadResult(loaded.digest)
+
+    def _use(self, loaded: LoadedRunbook, compiled: Compiled) -> None:
+        self._loaded = loaded
+        self._shown, self._shown_at = {}, None
+        self._wording = Wording(compiled)
+        self._policy = Policy(
+            runbook=loaded.runbook,
+            compiled=compiled,
+            interval=loaded.runbook.metrics.evaluation_interval,
+            failure_hold=self._source.failure_hold,
+        )
+
+    def _refuse(self, now: datetime, problem: str) -> ReloadResult:
+        lines = tuple(line for line in problem.splitlines() if line.strip())
+        log.error("the runbook was not loaded; the one before stays in force: %s", problem)
+        facts = {
+            "summary": "a changed runbook cannot be used; the one before stays in force",
+            "problems": list(lines[: journaling.LISTED]),
+            "in_force": self._loaded.digest,
+        }
+        with self._store.write() as conn:
+            journal.append(conn, now, "runbook.refused", ACTOR, "runbook", facts)
+        return ReloadResult(self._loaded.digest, lines or (problem,))
+
+
+def _loaded_facts(loaded: LoadedRunbook, compiled: Compiled) -> dict[str, Any]:
+    rules, digest = len(compiled.rules), loaded.digest
+    return {
+        "summary": f"the runbook {digest[:12]} is in force, with {rules} alerting rules",
+        "digest": digest,
+        "rules": rules,
+    }

@@ -1,0 +1,84 @@
+"""Where rules get their answers: one port, with the built-in engine behind it or a remote API.
+
+Always true: an answer belongs to the moment that was asked for, and a question that could not be answered is
+a :class:`Failure`, never an empty vector: no data and no answer are different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from watchkeeper.monitoring.labels import Labels
+from watchkeeper.monitoring.promql.ast import PromQLError, ValueType
+from watchkeeper.monitoring.promql.engine import Cycle, Engine, Plan
+from watchkeeper.monitoring.promql.result import EvaluationError, Result
+
+Vector = Mapping[Labels, float]
+"""The elements of an instant vector by their labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A query that could not be evaluated, and why, in words for a person. Holds no secret."""
+
+    message: str
+
+
+Answer = Vector | Failure
+
+
+class SourceError(Exception):
+    """Nothing can be asked at the moment; the message says what of whom, and what to look at."""
+
+
+class Source(Protocol):
+    """Evaluates PromQL."""
+
+    @property
+    def failure_hold(self) -> timedelta:
+        """How long a failure may last before it is an alert: zero where failing is never a passing thing."""
+
+    async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
+        """One answer per query, all at ``at_ms``. Raises :class:`SourceError` when there can be none."""
+
+
+class EmbeddedSource:
+    """The built-in engine. Equal parts of the queries of one evaluation are computed once."""
+
+    failure_hold = timedelta(0)
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._plans: dict[str, Plan | Failure] = {}
+
+    async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
+        """As the port says. A query that fails leaves the others unharmed."""
+        plans = {query: self._plans.get(query) or self._prepared(query) for query in queries}
+        self._plans = plans  # what is no longer asked for is forgotten
+        with self._engine.cycle(at_ms) as cycle:
+            return [_answer(cycle, plans[query]) for query in queries]
+
+    def _prepared(self, query: str) -> Plan | Failure:
+        try:
+            return self._engine.prepare(query)
+        except (PromQLError, EvaluationError) as error:
+            return Failure(str(error))
+
+
+def _answer(cycle: Cycle, plan: Plan | Failure) -> Answer:
+    if isinstance(plan, Failure):
+        return plan
+    try:
+        return vector_of(cycle.evaluate(plan))
+    except EvaluationError as error:
+        return Failure(str(error))
+
+
+def vector_of(result: Result) -> Answer:
+    """A result as a rule reads it: a scalar is one element without labels, as in Prometheus."""
+    if result.type in (ValueType.VECTOR, ValueType.SCALAR):
+        return result.values
+    return Failure(f"the expression gives a {result.type}; a rule needs an instant vector or a scalar")

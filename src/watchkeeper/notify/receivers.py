@@ -1,0 +1,100 @@
+"""The receivers of the runbook's notifications section, ready to send.
+
+Always true here: a receiver knows where its secrets are kept, never what they are; two receivers of the same
+runbook line behave the same in every process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Protocol
+
+from watchkeeper.notify.answers import Answer
+from watchkeeper.notify.models import Notification
+from watchkeeper.notify.pagerduty import PagerDutyReceiver
+from watchkeeper.notify.transport import Transport
+from watchkeeper.notify.webhook import WebhookReceiver
+from watchkeeper.runbook.models.notifications import PagerDuty, Webhook
+from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
+
+
+class Receiver(Protocol):
+    """A place that is told."""
+
+    @property
+    def id(self) -> str:
+        """Its id in the runbook."""
+
+    @property
+    def rate_per_minute(self) -> float:
+        """At most so many sends in any sixty seconds."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """The longest that one request takes."""
+
+    def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
+        """One attempt. Says what came of it; raises only for a defect of ours."""
+
+
+def build_receivers(
+    lines: Iterable[ReceiverLine],
+    transport: Transport,
+    environ: Mapping[str, str],
+    *,
+    platform: str,
+    client_url: str | None = None,
+) -> tuple[dict[str, Receiver], list[str]]:
+    """The receivers by id, and a sentence for each line that this version cannot send to.
+
+    ``environ`` is where ``{env: NAME}`` secrets are read, at each send. What is enqueued for a receiver that
+    is not in the answer waits in the outbox.
+    """
+    built: dict[str, Receiver] = {}
+    problems: list[str] = []
+    for line in lines:
+        receiver = _build(line, transport, environ, platform, client_url)
+        if receiver is not None:
+            built[line.id] = receiver
+        else:
+            problems.append(
+                f"receiver {line.id} is of the kind {line.kind}, which this version cannot send to; "
+                "what is for it waits in the outbox"
+            )
+    return built, problems
+
+
+def _build(
+    line: ReceiverLine,
+    transport: Transport,
+    environ: Mapping[str, str],
+    platform: str,
+    client_url: str | None,
+) -> Receiver | None:
+    match line.settings:
+        case PagerDuty() as settings:
+            return PagerDutyReceiver(
+                id=line.id,
+                routing_key=settings.routing_key,
+                transport=transport,
+                environ=environ,
+                url=str(settings.url),
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+                client=f"Watchkeeper ({platform})",
+                client_url=client_url,
+            )
+        case Webhook() as settings:
+            return WebhookReceiver(
+                id=line.id,
+                url=str(settings.url),
+                transport=transport,
+                environ=environ,
+                secret=settings.secret,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+                platform=platform,
+            )
+        case _:
+            return None

@@ -1,0 +1,279 @@
+"""The append-only log of everything that happened, each entry chained to the one before by SHA-256.
+
+Always true here: entries are numbered 1, 2, 3, ... without gaps, in the order in which they were committed,
+by however many processes; an entry's hash covers all of it, the clauses it cites and the hash before it, so
+that a change to any of it is found and named by :func:`verify` (tests/store/test_journal.py). What the chain
+alone cannot show is that its newest entries were cut off: compare with a head noted earlier (``anchor``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    exists,
+    func,
+    insert,
+    select,
+    text,
+    type_coerce,
+)
+
+from watchkeeper.store.canonical import canonical_json, plain, storable
+from watchkeeper.store.clock import to_us
+from watchkeeper.store.errors import JournalError
+from watchkeeper.store.models import journal, journal_clauses
+from watchkeeper.store.redaction import masked
+
+Verdict = Literal["met", "missed", "waived", "unknown"]
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+GENESIS = "0" * 64
+"""What the first entry is chained to."""
+
+_BATCH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry, as recorded. ``evidence`` are the clauses it cites, each with its verdict."""
+
+    seq: int
+    at: datetime
+    kind: str
+    actor: str
+    subject: str
+    facts: dict[str, Any]
+    hash: str
+    evidence: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What :func:`verify` found. ``broken`` is the first entry that is not as it was written, if any."""
+
+    entries: int
+    head: str
+    broken: int | None = None
+    problem: str | None = None
+
+    @property
+    def intact(self) -> bool:
+        """Whether every entry is as it was written."""
+        return self.broken is None
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A head that somebody noted earlier: entry ``seq`` had this ``hash``."""
+
+    seq: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which entries: whatever is given must hold. ``after`` is a seq; ``kind`` may end in ``*``."""
+
+    subject: str | None = None
+    clause: str | None = None
+    kind: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    after: int | None = None
+
+
+def append(
+    conn: Connection,
+    now: datetime,
+    kind: str,
+    actor: str,
+    subject: str,
+    facts: Mapping[str, Any],
+    evidence: Sequence[tuple[str, str]] = (),
+) -> int:
+    """Record that something happened; the entry's seq. Part of the caller's transaction.
+
+    ``evidence`` are pairs of clause and verdict. Secrets in ``facts`` are masked by name (see
+    :mod:`watchkeeper.store.redaction`). Raises :class:`JournalError` for an entry without kind, actor or
+    subject, an unknown verdict, or a clause cited twice.
+    """
+    for name, given in (("kind", kind), ("actor", actor), ("subject", subject)):
+        if not given:
+            raise JournalError(f"a journal entry needs its {name}; nothing was recorded")
+    cited = sorted((storable(clause), verdict) for clause, verdict in evidence)
+    if len({clause for clause, _ in cited}) != len(cited):
+        raise JournalError(f"{kind} cites a clause twice; an entry gives one verdict per clause")
+    for clause, verdict in cited:
+        if verdict not in VERDICTS:
+            raise JournalError(f"{kind} gives {clause} the verdict {verdict!r}; use {', '.join(VERDICTS)}")
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
+    last = conn.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
+    seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
+    values = {
+        "seq": seq,
+        "at": now,
+        "kind": storable(kind),
+        "actor": storable(actor),
+        "subject": storable(subject),
+        "facts": masked(plain(facts)),
+    }
+    digest = entry_hash(previous, {**values, "at": to_us(now)}, cited)
+    conn.execute(insert(journal).values(**values, hash=digest))
+    if cited:
+        rows = [{"seq": seq, "clause": clause, "verdict": verdict} for clause, verdict in cited]
+        conn.execute(insert(journal_clauses), rows)
+    return int(seq)
+
+
+def entry_hash(previous: str, values: Mapping[str, Any], cited: Sequence[tuple[str, str]]) -> str:
+    """SHA-256 (hex) over the canonical JSON of an entry (``at`` in microseconds) and the hash before it."""
+    document = {**values, "previous": previous, "evidence": [list(pair) for pair in cited]}
+    return hashlib.sha256(canonical_json(document).encode()).hexdigest()
+
+
+def verify(conn: Connection, anchor: Anchor | None = None) -> ChainReport:
+    """Read the whole journal and recompute every hash; stops at the first entry that does not fit.
+
+    With ``anchor`` also: that the entry noted there still exists and is the same.
+    """
+    previous, expected = GENESIS, 1
+    for raw, cited in _raw_entries(conn):
+        problem = _check(raw, cited, expected, previous)
+        if problem is None and anchor is not None and anchor.seq == expected and anchor.hash != raw["hash"]:
+            problem = "it is not the entry that was noted; the journal was rewritten up to here"
+        if problem is not None:
+            return ChainReport(expected - 1, previous, expected, problem)
+        previous, expected = raw["hash"], expected + 1
+    stray = conn.execute(
+        select(func.min(journal_clauses.c.seq)).where(journal_clauses.c.seq >= expected)
+    ).scalar()
+    if stray is not None:
+        return ChainReport(
+            expected - 1, previous, expected, "it is gone, but clauses that it cited are there"
+        )
+    if anchor is not None and anchor.seq >= expected:
+        return ChainReport(
+            expected - 1, previous, expected, f"it is gone; the journal once went on to entry {anchor.seq}"
+        )
+    return ChainReport(expected - 1, previous)
+
+
+def _check(raw: Mapping[str, Any], cited: list[tuple[str, str]], expected: int, previous: str) -> str | None:
+    """What is wrong with one stored entry, or ``None``."""
+    if raw["seq"] != expected:
+        return f"it is missing; the next one there is is {raw['seq']}"
+    try:
+        facts = json.loads(raw["facts"])
+        if canonical_json(facts) != raw["facts"]:
+            return "its facts are not as they were written"
+        values = {**{key: raw[key] for key in raw if key != "hash"}, "facts": facts}
+        digest = entry_hash(previous, values, sorted(cited))
+    except (TypeError, ValueError):
+        return "it holds what no entry can hold"
+    return None if digest == raw["hash"] else "its content and its hash do not fit together"
+
+
+def _raw_entries(conn: Connection) -> Iterator[tuple[dict[str, Any], list[tuple[str, str]]]]:
+    """Every entry as it is stored, in order, with what it cites; in batches, so that any size fits."""
+    columns = [
+        journal.c.seq,
+        type_coerce(journal.c.at, BigInteger).label("at"),
+        journal.c.kind,
+        journal.c.actor,
+        journal.c.subject,
+        type_coerce(journal.c.facts, Text).label("facts"),
+        journal.c.hash,
+    ]
+    after: int | None = None
+    while True:
+        query = select(*columns).order_by(journal.c.seq).limit(_BATCH)
+        rows = conn.execute(query if after is None else query.where(journal.c.seq > after)).mappings().all()
+        if not rows:
+            return
+        cited = _cited(conn, journal_clauses.c.seq.between(rows[0]["seq"], rows[-1]["seq"]))
+        for row in rows:
+            yield dict(row), cited.get(row["seq"], [])
+        after = rows[-1]["seq"]
+
+
+def _cited(conn: Connection, which: ColumnElement[bool]) -> dict[int, list[tuple[str, str]]]:
+    found: dict[int, list[tuple[str, str]]] = {}
+    for row in conn.execute(select(journal_clauses).where(which)):
+        found.setdefault(row.seq, []).append((row.clause, row.verdict))
+    return found
+
+
+def entries(conn: Connection, wanted: Filter | None = None, limit: int = 100) -> list[Entry]:
+    """The newest ``limit`` entries that match, oldest first."""
+    query = _matching(wanted or Filter()).order_by(journal.c.seq.desc()).limit(limit)
+    return _load(conn, query)[::-1]
+
+
+def tail(conn: Connection, after: int, limit: int = 1000) -> list[Entry]:
+    """The first ``limit`` entries after seq ``after``, oldest first: for readers that follow the journal."""
+    query = _matching(Filter(after=after)).order_by(journal.c.seq).limit(limit)
+    return _load(conn, query)
+
+
+def head(conn: Connection) -> Anchor:
+    """The newest entry's seq and hash; ``(0, GENESIS)`` while there is none."""
+    row = conn.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
+    return Anchor(row.seq, row.hash) if row else Anchor(0, GENESIS)
+
+
+def _matching(wanted: Filter) -> Select[Any]:
+    query = select(journal)
+    if wanted.subject is not None:
+        query = query.where(journal.c.subject == wanted.subject)
+    if wanted.kind is not None:
+        prefix = wanted.kind.removesuffix("*")
+        query = query.where(
+            journal.c.kind.startswith(prefix, autoescape=True)
+            if wanted.kind.endswith("*")
+            else journal.c.kind == prefix
+        )
+    if wanted.since is not None:
+        query = query.where(journal.c.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(journal.c.at < wanted.until)
+    if wanted.after is not None:
+        query = query.where(journal.c.seq > wanted.after)
+    if wanted.clause is not None:
+        cites = exists().where(
+            journal_clauses.c.seq == journal.c.seq, journal_clauses.c.clause == wanted.clause
+        )
+        query = query.where(cites)
+    return query
+
+
+def _load(conn: Connection, query: Select[Any]) -> list[Entry]:
+    rows = conn.execute(query).all()
+    if not rows:
+        return []
+    cited: dict[int, list[tuple[str, str]]] = {}
+    for start in range(0, len(rows), _BATCH):
+        cited |= _cited(conn, journal_clauses.c.seq.in_([row.seq for row in rows[start : start + _BATCH]]))
+    return [
+        Entry(
+            row.seq,
+            row.at,
+            row.kind,
+            row.actor,
+            row.subject,
+            row.facts,
+            row.hash,
+            tuple(sorted(cited.get(row.seq, ()), key=str)),
+        )
+        for row in rows
+    ]

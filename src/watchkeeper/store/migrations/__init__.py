@@ -1,0 +1,1 @@
+"""Schema revisions, run by :mod:`watchkeeper.store.migrate` when a store is opened for writing."""

@@ -1,0 +1,148 @@
+"""The tables. What is declared here is exactly what the migrations build (tests/store/test_migrations.py).
+
+Times are aware UTC moments on this side and integer microseconds in the file. The journal's two tables are
+append-only: triggers in the database refuse UPDATE and DELETE.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+)
+
+from watchkeeper.store.types import CanonicalJson, RowId, SampleValue, UtcMicros
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", RowId, primary_key=True, autoincrement=False),  # 1, 2, 3, ... without gaps
+    Column("at", UtcMicros, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("facts", CanonicalJson, nullable=False),
+    Column("hash", Text, nullable=False),  # SHA-256, hex, over this entry and the hash before it
+    Index("ix_journal_subject_seq", "subject", "seq"),
+    Index("ix_journal_kind_seq", "kind", "seq"),
+    Index("ix_journal_at", "at"),
+)
+
+journal_clauses = Table(
+    "journal_clauses",
+    metadata,
+    Column("seq", RowId, ForeignKey("journal.seq"), primary_key=True),
+    Column("clause", Text, primary_key=True),
+    Column("verdict", Text, nullable=False),
+    CheckConstraint("verdict IN ('met', 'missed', 'waived', 'unknown')", name="verdict"),
+    Index("ix_journal_clauses_clause_seq", "clause", "seq"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),  # stable hash of alertname + labels
+    Column("rule", Text, nullable=False),
+    Column("alertname", Text, nullable=False),
+    Column("clause", Text),
+    Column("severity", Text, nullable=False),
+    Column("labels", CanonicalJson, nullable=False),
+    Column("annotations", CanonicalJson, nullable=False),
+    Column("state", Text, nullable=False),  # pending | firing | resolved
+    Column("active_at", UtcMicros),  # the condition became true
+    Column("fired_at", UtcMicros),  # it had been true for the rule's `for`
+    Column("resolved_at", UtcMicros),
+    Column("keep_firing_since", UtcMicros),  # false since then, held by `keep_firing_for`
+    Column("last_seen_at", UtcMicros),  # the last evaluation that returned it
+    Column("last_value", SampleValue),
+    Column("last_sent_at", UtcMicros),
+    Column("acked_at", UtcMicros),
+    Column("acked_by", Text),
+    Column("inhibited_by", Text),  # fingerprint of the alert that speaks for it
+    Column("group_key", Text),
+    Column("episode", Text),  # id of one pending-to-resolved life; part of the receivers' dedup_key
+    Column("episode_starts_at", UtcMicros),
+    CheckConstraint("state IN ('pending', 'firing', 'resolved')", name="state"),
+    Index("ix_alerts_state", "state"),
+    Index("ix_alerts_rule", "rule"),
+    Index("ix_alerts_group_key", "group_key"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("receiver", Text, nullable=False),
+    Column("order_key", Text, nullable=False),  # rows of one receiver and order_key go out in order of id
+    Column("dedup_key", Text, nullable=False),  # the receiver's key of the incident
+    Column("coalesce_key", Text),  # see outbox.enqueue
+    Column("priority", Integer, nullable=False),  # lower goes first
+    Column("payload", CanonicalJson, nullable=False),
+    Column("state", Text, nullable=False),  # pending | delivered | dead | superseded
+    Column("enqueued_at", UtcMicros, nullable=False),
+    Column("due_at", UtcMicros, nullable=False),
+    Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
+    Column("give_up_at", UtcMicros),  # NULL: never
+    Column("attempts", Integer, nullable=False),
+    Column("last_error", Text),
+    Column("claims", Integer, nullable=False),  # fencing token: grows with every claim
+    Column("claimed_by", Text),
+    Column("claimed_at", UtcMicros),
+    Column("claim_expires_at", UtcMicros),
+    Column("settled_at", UtcMicros),
+    CheckConstraint("state IN ('pending', 'delivered', 'dead', 'superseded')", name="state"),
+    Index("ix_outbox_receiver_state_order_key_id", "receiver", "state", "order_key", "id"),
+    Index("ix_outbox_state_settled_at", "state", "settled_at"),
+    sqlite_autoincrement=True,  # an id, once used, is never used again: it is the idempotency key
+)
+
+receiver_state = Table(
+    "receiver_state",
+    metadata,
+    Column("receiver", Text, primary_key=True),
+    Column("sent", CanonicalJson, nullable=False),  # [[unix second, sends begun in it], ...], last minute
+    Column("consecutive_failures", Integer, nullable=False),
+    Column("blocked_until", UtcMicros),
+    Column("blocked_at", UtcMicros),  # when blocked_until was set
+    Column("failing_since", UtcMicros),
+    Column("failing_journaled", Integer, nullable=False),  # 1: the journal knows of this failure
+    Column("recovered_at", UtcMicros),
+    Column("last_success_at", UtcMicros),
+    Column("last_error", Text),
+)
+
+section_state = Table(
+    "section_state",
+    metadata,
+    Column("section", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("document", CanonicalJson, nullable=False),  # what the section must remember through a restart
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),  # fencing token: grows whenever the owner changes
+    Column("acquired_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+)
+
+APPEND_ONLY = (journal, journal_clauses)

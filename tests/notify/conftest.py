@@ -1,0 +1,59 @@
+"""A store in a fresh directory, a clock that a test moves, and notifications to send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from watchkeeper.notify.models import Kind, Link, Notification
+from watchkeeper.store.clock import ManualClock
+from watchkeeper.store.database import Store, open_store
+
+NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
+Make = Callable[..., Notification]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path / "data") as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def make() -> Make:
+    """A notification of the alert ``name``; any field can be given."""
+
+    def build(name: str = "alert-1", kind: Kind = Kind.TRIGGER, **given: Any) -> Notification:
+        fields: dict[str, Any] = {
+            "kind": kind,
+            "dedup_key": f"watchkeeper/{name}/e1",
+            "order_key": name,
+            "subject": f"alert:{name}",
+            "alertname": "ApiErrorRatePage",
+            "severity": "page",
+            "summary": f"{name}: 7.3 % of requests fail",
+            "starts_at": NOW,
+            "clause": "monitoring.api.error-rate.page",
+            "labels": {"service": "api", "env": "prod", "region": "eu-1", "severity": "page"},
+            "annotations": {"summary": "7.3 % of requests fail"},
+            "value": 0.073,
+            "playbook": "api-errors",
+            "links": (Link("https://wk.example/playbooks/api-errors", "Playbook"),),
+        }
+        return Notification(**{**fields, **given})
+
+    return build

@@ -1,0 +1,52 @@
+"""Receivers, from the lines of the runbook."""
+
+from __future__ import annotations
+
+from watchkeeper.notify.pagerduty import EVENTS_URL, PagerDutyReceiver
+from watchkeeper.notify.receivers import build_receivers
+from watchkeeper.notify.transport import HttpTransport
+from watchkeeper.notify.webhook import WebhookReceiver
+from watchkeeper.runbook.models.notifications import Receiver
+
+LINES = [
+    {"id": "oncall", "pagerduty": {"routing_key": {"env": "PD_KEY"}}},
+    {
+        "id": "slow",
+        "pagerduty": {
+            "routing_key": {"file": "/run/secrets/pd"},
+            "url": "http://127.0.0.1:9990/v2/enqueue",
+            "rate_limit": "30/min",
+            "timeout": "3s",
+        },
+    },
+    {
+        "id": "hook",
+        "webhook": {"url": "https://hooks.example/x", "secret": {"env": "HOOK"}, "rate_limit": "2/s"},
+    },
+    {"id": "chat", "slack": {"webhook_url": {"env": "SLACK"}}},
+]
+
+
+def test_each_line_becomes_a_receiver_with_its_own_limits() -> None:
+    environ = {"PD_KEY": "k"}
+    lines = [Receiver.model_validate(line) for line in LINES]
+    receivers, problems = build_receivers(
+        lines, HttpTransport(), environ, platform="Treazr Island", client_url="http://127.0.0.1:8321"
+    )
+    oncall, slow, hook = receivers["oncall"], receivers["slow"], receivers["hook"]
+    assert isinstance(oncall, PagerDutyReceiver)
+    assert (oncall.url, oncall.rate_per_minute, oncall.timeout_seconds) == (EVENTS_URL, 120, 10)
+    assert (oncall.client, oncall.client_url) == ("Watchkeeper (Treazr Island)", "http://127.0.0.1:8321")
+    assert oncall.routing_key.read(environ) == "k"
+    assert isinstance(slow, PagerDutyReceiver)
+    assert (slow.url, slow.rate_per_minute, slow.timeout_seconds) == (
+        "http://127.0.0.1:9990/v2/enqueue",
+        30,
+        3,
+    )
+    assert isinstance(hook, WebhookReceiver)
+    assert (hook.url, hook.rate_per_minute) == ("https://hooks.example/x", 120)
+    assert problems == [
+        "receiver chat is of the kind slack, which this version cannot send to; "
+        "what is for it waits in the outbox"
+    ]

@@ -1,0 +1,24 @@
+"""A store in a fresh directory, and the moment at which most of these tests begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.store.database import Store, open_store
+
+NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def now() -> datetime:
+    return NOW

@@ -1,0 +1,62 @@
+"""Secrets do not reach what is recorded; everything else does."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watchkeeper.store.redaction import MASK, masked, names_a_secret
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "password",
+        "PASSWORD",
+        "db_password",
+        "dbPassword",
+        "routing_key",
+        "routingKey",
+        "api-key",
+        "apikey",
+        "X-Auth-Token",
+        "Authorization",
+        "client_secret",
+        "privateKey",
+        "aws_secret_access_key",
+        "Set-Cookie",
+    ],
+)
+def test_text_under_the_name_of_a_secret_is_masked(key: str) -> None:
+    assert masked({"outer": [{key: "hunter2"}]}) == {"outer": [{key: MASK}]}
+    assert masked({key: {"value": "hunter2"}}) == {key: MASK}
+
+
+@pytest.mark.parametrize(
+    "key", ["dedup_key", "order_key", "summary", "keys", "monkey", "tokenizer", "passage"]
+)
+def test_other_names_are_left_alone(key: str) -> None:
+    assert not names_a_secret(key)
+
+
+def test_numbers_and_flags_are_no_secrets() -> None:
+    assert masked({"token_count": 3, "has_password": True, "token": None}) == {
+        "token_count": 3,
+        "has_password": True,
+        "token": None,
+    }
+
+
+def test_a_password_inside_a_url_is_masked_and_the_rest_stays() -> None:
+    assert masked("see postgres://ann:p%40ss:w@db:5432/x and https://h/p") == (
+        f"see postgres://ann:{MASK}@db:5432/x and https://h/p"
+    )
+
+
+@given(st.text(min_size=1).filter(lambda text: text not in MASK and text not in "password"))
+def test_no_secret_survives_however_it_is_nested(secret: str) -> None:
+    assert (
+        secret
+        not in str(masked({"password": {"a": [secret]}})).replace(MASK, "").replace("password", "")[3:-3]
+    )
