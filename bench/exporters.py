@@ -23,6 +23,7 @@ from pathlib import Path
 from bench.processes import Child
 
 _BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0", "10.0", "+Inf")
+_VOLUME = 'mountpoint="/var/lib/postgresql",device="sda1",fstype="ext4"'
 _RUM_BOUNDS = ("0.1", "0.3", "1.0", "1.2", "1.8", "2.5", "4.0", "+Inf")
 
 
@@ -50,22 +51,38 @@ def _lines(part: _Part) -> Iterator[str]:
             yield f'http_requests_total{{{part.labels},status="{status}"}} {int(total * share)}'
         yield f"http_requests_in_flight{{{part.labels}}} {int(total) % 17}"
     elif part.kind == "job":
-        yield f'jobs_total{{{part.labels},status="success"}} {int(total)}'
-        yield f'jobs_total{{{part.labels},status="failed"}} {int(total * 0.01)}'
+        yield f'jobs_total{{{part.labels},outcome="success"}} {int(total)}'
+        yield f'jobs_total{{{part.labels},outcome="failure"}} {int(total * 0.01)}'
         yield f"job_queue_depth{{{part.labels}}} {int(total) % 40}"
         yield f"job_last_success_timestamp_seconds{{{part.labels}}} {1700000000 + int(total)}"
         yield f"process_resident_memory_bytes{{{part.labels}}} {123456789 + 4096 * (int(total) % 999)}"
         yield f"process_cpu_seconds_total{{{part.labels}}} {total * 0.01:.2f}"
+    elif part.kind == "base":
+        yield f'treazr_auth_attempts_total{{method="password",outcome="success"}} {int(total)}'
+        yield f'treazr_auth_attempts_total{{method="password",outcome="failure"}} {int(total * 0.01)}'
+        yield f'pg_stat_database_numbackends{{datname="treazr"}} {20 + int(total) % 30}'
+        yield "pg_settings_max_connections 100"
+        yield f"pg_replication_lag_seconds {int(total) % 5}"
+        yield f"node_filesystem_avail_bytes{{{_VOLUME}}} {6e9 + 4096 * (int(total) % 999):.0f}"
+        yield f"node_filesystem_size_bytes{{{_VOLUME}}} 10000000000"
+        yield "probe_ssl_earliest_cert_expiry 4000000000"
     else:
         for position, bound in enumerate(_RUM_BOUNDS):
             seen = total if bound == "+Inf" else total * (position + 1) / 10
-            yield f'rum_page_load_seconds_bucket{{{part.labels},le="{bound}"}} {int(seen)}'
-        yield f"rum_page_load_seconds_sum{{{part.labels}}} {total * 1.37:.9g}"
-        yield f"rum_page_load_seconds_count{{{part.labels}}} {int(total)}"
+            yield f'rum_lcp_seconds_bucket{{{part.labels},le="{bound}"}} {int(seen)}'
+        yield f"rum_lcp_seconds_sum{{{part.labels}}} {total * 1.37:.9g}"
+        yield f"rum_lcp_seconds_count{{{part.labels}}} {int(total)}"
 
 
-_SIZES = {"http": 18, "job": 6, "rum": 10}
+_SIZES = {"http": 18, "job": 6, "rum": 10, "base": 8}
 _TYPES = {
+    "treazr_auth_attempts_total": "counter",
+    "pg_stat_database_numbackends": "gauge",
+    "pg_settings_max_connections": "gauge",
+    "pg_replication_lag_seconds": "gauge",
+    "node_filesystem_avail_bytes": "gauge",
+    "node_filesystem_size_bytes": "gauge",
+    "probe_ssl_earliest_cert_expiry": "gauge",
     "http_server_request_duration_seconds": "histogram",
     "http_requests_total": "counter",
     "http_requests_in_flight": "gauge",
@@ -74,7 +91,7 @@ _TYPES = {
     "job_last_success_timestamp_seconds": "gauge",
     "process_resident_memory_bytes": "gauge",
     "process_cpu_seconds_total": "counter",
-    "rum_page_load_seconds": "histogram",
+    "rum_lcp_seconds": "histogram",
 }
 _FAMILY_OF = {
     f"{family}{suffix}": family
@@ -91,13 +108,14 @@ class Target:
         self._active = active
         self._packed = packed
         self._parts: list[_Part] = []
+        self._base = _Part("base", "", 30.0, self._random.uniform(0, 1e6))
         self._owed = 0.0
-        left = series
+        left = series - _SIZES["base"]
         while left > 0:
             kind = self._random.choices(("http", "job", "rum"), (6, 2, 3))[0]
             self._parts.append(self._part(kind))
             left -= _SIZES[kind]
-        self.samples = sum(_SIZES[part.kind] for part in self._parts)
+        self.samples = sum(_SIZES[part.kind] for part in (*self._parts, self._base))
         self.answer = b""
         self.render(0.0, 0.0)
 
@@ -106,7 +124,7 @@ class Target:
         pod = f"api-7d9f8b6c4-{chance.getrandbits(20):05x}"
         labels = {
             "http": f'method="GET",route="/api/v1/items/{chance.randrange(40)}",pod="{pod}"',
-            "job": f'queue="queue-{chance.randrange(30)}",pod="{pod}"',
+            "job": f'job_type="type-{chance.randrange(30)}",pod="{pod}"',
             "rum": f'page="/shop/{chance.randrange(60)}",browser="firefox",pod="{pod}"',
         }[kind]
         rate = chance.uniform(0.1, 40) if chance.random() < self._active else 0.0
@@ -121,10 +139,11 @@ class Target:
             self._parts[victim] = self._part(kind)
             self._owed -= _SIZES[kind]
         by_family: dict[str, list[str]] = {}
-        for part in self._parts:
+        for part in (*self._parts, self._base):
             part.total += seconds * part.rate
             for line in _lines(part):
-                by_family.setdefault(_FAMILY_OF[line.partition("{")[0]], []).append(line)
+                name = line.partition(" ")[0].partition("{")[0]
+                by_family.setdefault(_FAMILY_OF[name], []).append(line)
         body = "".join(
             f"# HELP {family} Something of the platform.\n# TYPE {family} {_TYPES[family]}\n"
             + "\n".join(lines)

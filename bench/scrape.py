@@ -21,7 +21,6 @@ from bench.exporters import Exporters
 from bench.processes import Child
 from bench.prometheus import Prometheus
 from bench.report import report
-
 from watchkeeper.monitoring.exposition.reader import Reader
 
 

@@ -24,7 +24,9 @@ def runbook(tmp_path: Path) -> Path:
 def test_export_prints_the_rules_of_the_runbook(runbook: Path) -> None:
     done = CliRunner().invoke(app, ["export", "--runbook", str(runbook)])
     assert done.exit_code == 0, done.output
-    rules = [rule for group in read_rules(done.stdout) for rule in group.rules]
+    groups = read_rules(done.stdout)
+    assert {group.interval_ms for group in groups} == {15_000}, "as often as the runbook says"
+    rules = [rule for group in groups for rule in group.rules]
     assert len(rules) >= 12
     for rule in rules:
         assert dict(rule.labels)["severity"] in ("warn", "page")

@@ -112,9 +112,17 @@ def test_no_file_content_ends_in_a_traceback(here: Path, raw: bytes, command: li
     assert run(*command, code=1).output.strip()
 
 
-@pytest.mark.parametrize("command", ["check", "lint", "render", "status"])
-def test_a_missing_runbook_says_how_to_get_one(here: Path, command: str) -> None:
-    assert "watchkeeper runbook init" in run(command, code=1).stderr
+@pytest.mark.parametrize("command", [["check"], ["lint"], ["render", "--runbook", "gone.yaml"]])
+def test_a_missing_runbook_says_how_to_get_one(here: Path, command: list[str]) -> None:
+    assert "watchkeeper runbook init" in run(*command, code=1).stderr
+
+
+@pytest.mark.parametrize("command", [["render"], ["status"], ["explain", "incidents.acknowledge"]])
+def test_where_no_runbook_is_the_default_is_shown_and_said_to_be(here: Path, command: list[str]) -> None:
+    result = run(*command)
+    assert "this is the default runbook" in result.stderr
+    assert "this is the default runbook" not in result.stdout
+    assert result.stdout
 
 
 def test_a_waiver_that_is_over_fails_the_check_and_not_the_rendering(here: Path) -> None:
@@ -170,6 +178,32 @@ def test_status_as_json_lists_every_clause(here: Path) -> None:
     assert "no evidence" in document["note"]
 
 
+def test_status_shows_the_last_evidence_and_when_the_next_is_due(here: Path) -> None:
+    from datetime import timedelta
+
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_store
+    from watchkeeper.store.journal import append
+
+    write(here, default_text())
+    now = SystemClock().now()
+    with open_store(here / ".watchkeeper") as store, store.write() as conn:
+        for clause, age in (("backups.postgres.dump.cadence", 3), ("backups.postgres.wal.cadence", 2)):
+            at, facts = now - timedelta(hours=age), {"summary": f"done {age} h ago"}
+            append(conn, at, "backup.done", "worker", "treazr", facts, [(clause, "met")])
+    document = json.loads(run("status", "--json").stdout)
+    rows = {row["id"]: row for row in document["clauses"]}
+    dump, wal = rows["backups.postgres.dump.cadence"], rows["backups.postgres.wal.cadence"]
+    assert (dump["verdict"], dump["evidence"]["summary"]) == ("met", "done 3 h ago")
+    assert dump["next_due"] == (now + timedelta(hours=21)).isoformat()
+    assert wal["verdict"] == "missed"
+    assert document["counts"] == {"met": 1, "missed": 1, "waived": 0, "unknown": 78}
+    shown = run("status")
+    assert "● met     backups.postgres.dump.cadence" in shown.stdout
+    assert "#1 " in shown.stdout
+    assert shown.stderr == ""
+
+
 def test_status_with_a_broken_store_is_unknown_and_says_so(here: Path) -> None:
     write(here, default_text())
     data = here / ".watchkeeper"
@@ -191,6 +225,13 @@ def test_explain_says_the_sentence_the_line_the_rule_and_the_promql(here: Path) 
     assert "[2m]" in shown
     assert "> 0.05" in shown
     assert "api-errors" in shown
+
+
+def test_explain_shows_what_measures_a_signal_without_thresholds(here: Path) -> None:
+    write(here, default_text())
+    shown = run("explain", "monitoring.api.latency-p99.present").stdout
+    assert "histogram_quantile(0.99" in shown
+    assert "ApiLatency" not in shown
 
 
 def test_explain_says_cadence_deadline_and_waiver(here: Path) -> None:
@@ -219,6 +260,12 @@ def test_every_clause_of_the_default_can_be_explained(here: Path) -> None:
     write(here, default_text())
     for clause in clauses(read(default_text()).runbook)[::4]:
         assert clause.sentence in run("explain", clause.id).stdout
+
+
+def test_the_runbook_can_be_named_by_the_environment(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "mine.yaml").write_text(MINIMAL, encoding="utf-8")
+    monkeypatch.setenv("WATCHKEEPER_RUNBOOK", "mine.yaml")
+    assert "valid: 3 clauses" in run("check").stdout
 
 
 def test_an_overlay_is_checked_with_the_runbook(here: Path) -> None:

@@ -145,7 +145,10 @@ SCENARIOS = (
     Scenario(
         "DatabaseStorageWarn",
         "storage > 75%",
-        {'pg_database_size_bytes{datname="shop"}': level(75, 76, 10, 20), "pg_storage_quota_bytes": constant(100)},
+        {
+            'pg_database_size_bytes{datname="shop"}': level(75, 76, 10, 20),
+            "pg_storage_quota_bytes": constant(100),
+        },
         _at(10),
         _at(20),
         {"instance": "*"},
@@ -153,7 +156,10 @@ SCENARIOS = (
     Scenario(
         "DatabaseStoragePage",
         "storage > 90%",
-        {'pg_database_size_bytes{datname="shop"}': level(90, 91, 10, 20), "pg_storage_quota_bytes": constant(100)},
+        {
+            'pg_database_size_bytes{datname="shop"}': level(90, 91, 10, 20),
+            "pg_storage_quota_bytes": constant(100),
+        },
         _at(10),
         _at(20),
         {"instance": "*"},

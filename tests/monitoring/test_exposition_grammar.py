@@ -67,7 +67,7 @@ def test_text_format_sample_is_read(
         (b'a{b="c"} 1 1520879607.789', {"__name__": "a", "b": "c"}, 1.0, 1520879607789),
         (b'a{b="c d"} 1 -0.5', {"__name__": "a", "b": "c d"}, 1.0, -500),
         (b'a_bucket{le="1"} 3 # {trace_id="x"} 0.67', {"__name__": "a_bucket", "le": "1"}, 3.0, None),
-        (b'a_bucket 3 # {} 0.67 1520879607.789', {"__name__": "a_bucket"}, 3.0, None),
+        (b"a_bucket 3 # {} 0.67 1520879607.789", {"__name__": "a_bucket"}, 3.0, None),
         (b'a_bucket 3 12 # {"x.y"="z",t="u"} +Inf 1e9', {"__name__": "a_bucket"}, 3.0, 12000),
         (b'a{b="1 # {x=\\"y\\"} 2"} 3', {"__name__": "a", "b": '1 # {x="y"} 2'}, 3.0, None),
         (b'{"a.b","l"="x"} 1 # {t="u"} 2', {"__name__": "a.b", "l": "x"}, 1.0, None),
@@ -150,8 +150,8 @@ def test_openmetrics_refuses_with_the_reason(line: bytes, reason: str) -> None:
 @pytest.mark.parametrize(
     ("line", "openmetrics", "comment"),
     [
-        (b"# HELP a some \\\\ text\\n\\\"", TEXT, Comment("HELP", "a", 'some \\ text\n\\"')),
-        (b"# HELP a some \\\\ text\\n\\\"", OM, Comment("HELP", "a", 'some \\ text\n"')),
+        (b'# HELP a some \\\\ text\\n\\"', TEXT, Comment("HELP", "a", 'some \\ text\n\\"')),
+        (b'# HELP a some \\\\ text\\n\\"', OM, Comment("HELP", "a", 'some \\ text\n"')),
         (b"# HELP a", TEXT, Comment("HELP", "a", "")),
         (b"#\tTYPE  a   counter", TEXT, Comment("TYPE", "a", "counter")),
         (b'# TYPE "a.b" gauge', TEXT, Comment("TYPE", "a.b", "gauge")),
@@ -188,7 +188,20 @@ def test_text_comment_is_refused_with_the_reason(line: bytes, reason: str) -> No
 
 def test_value_is_read_as_go_reads_it() -> None:
     good = [b"1", b"-1", b"+1", b"1.", b".5", b"1e3", b"1E+3", b"inf", b"-Infinity", b"0", b"-0", b"007"]
-    assert [parse_value(text) for text in good] == [1, -1, 1, 1, 0.5, 1000, 1000, math.inf, -math.inf, 0, 0, 7]
+    assert [parse_value(text) for text in good] == [
+        1,
+        -1,
+        1,
+        1,
+        0.5,
+        1000,
+        1000,
+        math.inf,
+        -math.inf,
+        0,
+        0,
+        7,
+    ]
     assert math.isnan(parse_value(b"NaN"))
     assert math.isnan(parse_value(b"nan"))
     for bad in [b"", b".", b"e5", b"1e", b"--1", b"-nan", b"1 ", b"infin", b"0x1p3", b"1_0", "١".encode()]:
@@ -217,7 +230,9 @@ def test_what_is_written_is_read_back(name: str, labels: dict[str, str]) -> None
 
 @given(
     st.lists(
-        st.sampled_from(["a", "b", "_", "9", "{", "}", '"', ",", "=", " ", "\\", "\n", "\t", "é", 'a="b"', '",']),
+        st.sampled_from(
+            ["a", "b", "_", "9", "{", "}", '"', ",", "=", " ", "\\", "\n", "\t", "é", 'a="b"', '",']
+        ),
         max_size=14,
     ).map("".join)
 )

@@ -14,7 +14,22 @@ from watchkeeper.monitoring.exposition.values import BadValueError, parse_values
 from watchkeeper.monitoring.samples.frame import NORMAL_NAN_BITS
 
 _ODD = ["-0", "+5", ".5", "5.", "007", "1e5", "NaN", "+Inf", "-inf", "Infinity", "9" * 30, "4.9e-324", "-0.0"]
-_BAD = ["1e999", "-1e400", "x", "", "1_0", "0x1p2", "1\r", "nul", "true", "[1]", "1,2", '"1"', "- 1", "9" * 400]
+_BAD = [
+    "1e999",
+    "-1e400",
+    "x",
+    "",
+    "1_0",
+    "0x1p2",
+    "1\r",
+    "nul",
+    "true",
+    "[1]",
+    "1,2",
+    '"1"',
+    "- 1",
+    "9" * 400,
+]
 _WORDS = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False).map(repr),
     st.integers(-(2**70), 2**70).map(str),

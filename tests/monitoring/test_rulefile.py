@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,6 +31,7 @@ GROUPS = [
                 alert="ApiErrorRatePage",
                 expr='sum by (service) (rate(http_requests_total{status=~"5.."}[5m]))\n  > 0.05\n',
                 for_ms=120_000,
+                keep_firing_for_ms=HOUR,
                 labels=(("severity", "page"), ("team", "yes")),
                 annotations=(
                     ("runbook_url", "https://example.org/#api"),
@@ -85,9 +85,8 @@ def test_any_rules_survive_being_written(rules: list[Rule]) -> None:
 
 @needs_promtool
 def test_promtool_accepts_what_is_written(tmp_path: Path) -> None:
-    # promtool 2.42 does not take keep_firing_for yet
     path = tmp_path / "rules.yml"
-    path.write_text(write_rules([replace(group) for group in GROUPS]))
+    path.write_text(write_rules(GROUPS))
     done = subprocess.run([PROMTOOL, "check", "rules", str(path)], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 rules found" in done.stdout
@@ -140,7 +139,7 @@ groups:
         (20, 5, "a rule needs `expr`"),
         (22, 11, "expr gives a matrix; a rule needs an instant vector or a number"),
         (23, 9, "there are two groups named g"),
-        (24, 10, "limit must be a number"),
+        (24, 10, "limit must be a whole number"),
     ]
 
 
@@ -158,6 +157,8 @@ groups:
         ("groups: [{name: g, rules: [{alert: A, expr: up, labels: 5}]}]", 1, "labels must be a mapping"),
         ("groups: [{name: g, rules: [{record: a, expr: up, labels: {__name__: b}}]}]", 1, "cannot be set"),
         ("groups: []\ngroups: []", 2, "stands here twice"),
+        ("groups: [{name: g, limit: .inf}]", 1, "limit must be a whole number"),
+        ("groups: [{name: g, limit: -1}]", 1, "limit must be a whole number"),
     ],
 )
 def test_a_broken_file_is_refused(text: str, line: int, message: str) -> None:

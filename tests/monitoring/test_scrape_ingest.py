@@ -143,7 +143,7 @@ def test_garbage_is_stored_not_at_all(bad: str) -> None:
     [
         ({"sample_limit": 2}, "a 1\nb 1\nc 1\n", "3 samples; sample_limit is 2"),
         ({"label_limit": 4}, 'ok 1\na{b="c",d="e"} 1\n', "'a' has 5 labels; label_limit is 4"),
-        ({"label_name_length_limit": 8}, "a{%s=\"x\"} 1\n" % ("n" * 9), "label name of 9 bytes"),
+        ({"label_name_length_limit": 8}, 'a{%s="x"} 1\n' % ("n" * 9), "label name of 9 bytes"),
         ({"label_value_length_limit": 9}, 'a{b="%s"} 1\n' % ("é" * 5), "a value of 10 bytes in label 'b'"),
     ],
 )

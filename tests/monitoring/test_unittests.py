@@ -28,6 +28,9 @@ groups:
   - alert: Soon
     expr: load > 8
     for: 90s
+  - alert: Kept
+    expr: load > 10
+    keep_firing_for: 2m
 - name: records
   rules:
   - record: job:up:sum
@@ -81,6 +84,8 @@ PASSING = {
     "recorded series end": suite(expr('job:up:sum{job="none"}', "1m")),
     "hysteresis through ALERTS holds": suite(alerts("4m", "Latched", "{exp_labels: {instance: a}}")),
     "hysteresis through ALERTS ends": suite(alerts("5m", "Latched")),
+    "an alert is kept firing as long as it says": suite(alerts("3m", "Kept", "{exp_labels: {instance: a}}")),
+    "and then no longer": suite(alerts("4m", "Kept")),
     "ALERTS is a series": suite(
         expr(
             'count by (alertstate, instance) (ALERTS{alertname="InstanceDown"})',
@@ -91,6 +96,7 @@ PASSING = {
     "ALERTS_FOR_STATE is the time of the beginning": suite(
         expr('max(ALERTS_FOR_STATE{alertname="InstanceDown"})', "9m", "{labels: '{}', value: 120}")
     ),
+    "what is no number": suite(expr("-1 / 0", "0m", "{value: -.inf}")),
     "a scalar is a sample without labels": suite(expr("1 + 1", "0m", "{value: 2}")),
     "functions of time": suite(expr("time()", "90s", "{labels: '{}', value: 90}")),
     "a stale series is gone": suite(expr('up{instance="b"}', "6m")),
@@ -115,6 +121,7 @@ FAILING = {
     "another label": suite(alerts("7m", "InstanceDown", DOWN.replace("API", "api"))),
     "another annotation": suite(alerts("7m", "InstanceDown", DOWN.replace("is 0", "is 1"))),
     "another value": suite(expr("job:up:sum", "1m", ALL_UP.replace("2", "3"), API_UP)),
+    "NaN is nothing's equal": suite(expr("0 / 0", "0m", "{value: .nan}")),
     "a sample too many": suite(expr("job:up:sum", "1m", ALL_UP, API_UP, "{labels: 'x', value: 1}")),
     "a sample too few": suite(expr("job:up:sum", "1m", ALL_UP)),
     "a bad expression": suite(expr("rate(up)", "1m")),

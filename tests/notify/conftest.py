@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.pagerduty import FakePagerDuty
 from watchkeeper.notify.models import Kind, Link, Notification
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
@@ -31,6 +32,13 @@ def now() -> datetime:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(NOW)
+
+
+@pytest.fixture
+def fake(clock: ManualClock) -> Iterator[FakePagerDuty]:
+    """A PagerDuty with its real limit, on the test's clock."""
+    with FakePagerDuty(limit_per_minute=120, now=lambda: clock.now().timestamp()) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A real process delivers and is killed, at every point and at any moment: nothing is lost, nothing doubled."""
+"""A real process delivers and is killed, at every point and any moment: nothing is lost, nothing doubled."""
 
 from __future__ import annotations
 

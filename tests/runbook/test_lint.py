@@ -157,7 +157,7 @@ CAUGHT = {
             "[delete-marker, delete]",
             "backups.objects.replication.cadence",
         ),
-        ("adapter: minio, object_lock: true", "adapter: minio", "backups.objects.replication.cadence"),
+        ("      adapter: minio\n      object_lock: true", "", "backups.objects.replication.cadence"),
     ],
     "continuous-replication": [
         ("check: {every: daily", "check: {every: weekly", "backups.objects.replication.cadence"),

@@ -77,6 +77,8 @@ def test_a_period_is_as_long_as_its_word_allows(text: str, days: int) -> None:
 def test_a_period_says_its_word_or_every() -> None:
     assert Period("nightly").words == "nightly"
     assert Period("15m").words == "every 15 minutes"
+    assert Period("1h").words == Duration("1h").every == "every hour"
+    assert Duration("1h30m").every == "every 1 hour 30 minutes"
     with pytest.raises(BadQuantityError, match="nightly, weekly"):
         Period("sometimes")
 

@@ -101,6 +101,14 @@ def test_the_most_urgent_goes_first_and_then_the_oldest(store: Store, now: datet
     assert [row.id for row in _claim(store, now)] == [older_page, page, warn]
 
 
+def test_in_turn_urgency_does_not_count(store: Store, now: datetime) -> None:
+    with store.write() as conn:
+        warn = _put(conn, now - 2 * SECOND, "w", priority=100)
+        page = _put(conn, now, "p", priority=0)
+        rows = outbox.claim(conn, now, "pagerduty", "me", LEASE, 2, in_turn=True)
+    assert [row.id for row in rows] == [warn, page]
+
+
 def test_nothing_goes_out_before_it_is_due(store: Store, now: datetime) -> None:
     with store.write() as conn:
         _put(conn, now, due_at=now + 10 * SECOND)

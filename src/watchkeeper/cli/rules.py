@@ -38,7 +38,8 @@ def export(
 
     try:
         loaded = load(runbook, overlay=overlay, check_expr=check_expr)
-        text = write_rules(rule_groups(compile_runbook(loaded.runbook, external_url)))
+        compiled = compile_runbook(loaded.runbook, external_url)
+        text = write_rules(rule_groups(compiled, loaded.runbook.metrics.evaluation_interval))
     except RunbookError as error:
         typer.echo(error.render(), err=True)
         raise typer.Exit(1) from None

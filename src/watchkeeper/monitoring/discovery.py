@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import json
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,7 +82,7 @@ class _Source:
     groups: tuple[TargetGroup, ...] = ()
     stamp: tuple[int, int] | None = None
     problem: str = ""
-    due: float = float("-inf")
+    due: float = -math.inf
 
 
 @dataclass(slots=True)
@@ -92,16 +93,26 @@ class JobDiscovery:
     base: Path = field(default_factory=Path)
     _files: dict[str, _Source] = field(default_factory=dict)
     _urls: dict[str, _Source] = field(default_factory=dict)
-    _files_due: float = float("-inf")
+    _files_due: float = -math.inf
     _known: Discovered | None = None
 
     def inherit(self, other: JobDiscovery) -> None:
         """Begin with what the sources that ``other`` has too said last."""
         for sd in self.job.config.http_sd_configs:
             if sd.url in other._urls:
-                self._urls[sd.url] = replace(other._urls[sd.url], due=float("-inf"))
+                self._urls[sd.url] = replace(other._urls[sd.url], due=-math.inf)
         if self.base == other.base and self.job.config.file_sd_configs:
             self._files = dict(other._files)
+
+    @property
+    def due(self) -> float:
+        """When a source is to be asked next, on the monotonic clock; never for static targets."""
+        config = self.job.config
+        times = [self._files_due] if config.file_sd_configs else []
+        times += [
+            self._urls[sd.url].due if sd.url in self._urls else -math.inf for sd in config.http_sd_configs
+        ]
+        return min(times, default=math.inf)
 
     async def refresh(self, fetcher: Fetcher, clock: Clock) -> Discovered:
         """What the sources say now; sources that are not due are not asked again."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
@@ -28,8 +28,6 @@ from watchkeeper.store.models import section_state
 log = logging.getLogger(__name__)
 
 SECTION = "monitoring"
-CHECKPOINT = timedelta(minutes=1)
-"""How often the time of the last evaluation is noted when nothing else is written."""
 _GROUP, _PRESENCE, _EVALUATION = "group:", "presence:", "evaluation"
 
 Describe = Callable[[str, Alert], Mapping[str, Any]]
@@ -69,30 +67,8 @@ def load(conn: Connection) -> State:
     )
 
 
-def must_save(before: State, decision: Decision, noted_at: datetime | None) -> bool:
-    """Whether anything of ``decision`` would be missed after a restart."""
-    after = decision.state
-    return bool(
-        decision.transitions
-        or decision.evidence
-        or decision.sends
-        or decision.newly_failed
-        or decision.recovered
-        or decision.clock_step
-        or noted_at is None
-        or abs(decision.state.evaluated_at - noted_at) >= CHECKPOINT  # type: ignore[operator]
-        or any(alert.state is not AlertState.RESOLVED for alert in after.every_alert())
-        or before.groups != after.groups
-        or any(_told(found) for found in decision.observed.values())
-    )
-
-
-def _told(observed: Any) -> bool:
-    return bool(observed.lost or observed.back or observed.new or observed.forgotten)
-
-
 def save(conn: Connection, before: State, decision: Decision, describe: Describe) -> None:
-    """Write what ``decision`` changed."""
+    """Write what ``decision`` changed, and always when it was: that is what a restart counts from."""
     after = decision.state
     assert after.evaluated_at is not None
     _save_alerts(conn, before, decision, describe)

@@ -8,6 +8,7 @@ https://prometheus.io/docs/prometheus/latest/configuration/recording_rules/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -216,13 +217,22 @@ class Reader:
             return None
 
     def number(self, node: Node | None, what: str) -> float:
+        """A number; ``.nan`` and ``.inf`` are YAML's words for what is none."""
         if node is None:
             return 0.0
         try:
-            return float(self.text(node, what))
+            return float(re.sub(r"^([-+]?)\.(?=[A-Za-z])", r"\1", self.text(node, what)))
         except ValueError:
             self.problem(node.place, f"{what} must be a number")
             return 0.0
+
+    def count(self, node: Node | None, what: str) -> int:
+        """A whole number that is not negative."""
+        text = self.text(node, what)
+        if node is None or re.fullmatch(r"[0-9]{1,9}", text):
+            return int(text or 0)
+        self.problem(node.place, f"{what} must be a whole number")
+        return 0
 
     def pairs(self, node: Node | None, what: str) -> dict[str, str]:
         if node is None or (node.fields is None and node.items is None and node.value is None):
@@ -277,7 +287,7 @@ class _Groups:
             rules=tuple(rules),
             interval_ms=reader.duration(fields.get("interval"), "interval"),
             query_offset_ms=reader.duration(fields.get("query_offset"), "query_offset"),
-            limit=int(reader.number(fields.get("limit"), "limit")),
+            limit=reader.count(fields.get("limit"), "limit"),
             labels=self._labels(fields.get("labels"), templates=False),
         )
 

@@ -13,7 +13,7 @@ import asyncio
 import heapq
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,7 +110,11 @@ class Scraper:
 
     async def refresh(self) -> None:
         """Ask the sources of discovery that are due, all jobs at once, and follow what they say."""
-        await asyncio.gather(*[self._ask(job) for job in self._jobs.values() if not job.asking])
+        await asyncio.gather(*self._questions())
+
+    def _questions(self) -> list[Coroutine[None, None, None]]:
+        now = self._clock.monotonic()
+        return [self._ask(job) for job in self._jobs.values() if not job.asking and now >= job.discovery.due]
 
     async def _ask(self, job: _Job) -> None:
         job.asking = True
@@ -169,7 +173,8 @@ class Scraper:
         """Scrape until cancelled. What is under way then is abandoned; nothing is marked as ended."""
         try:
             while True:
-                self._start(self.refresh())
+                for question in self._questions():
+                    self._start(question)
                 pause = min(self.start_due(), _NAP_SECONDS)
                 await self._clock.wait(max(pause, 0.0))
         finally:
@@ -202,8 +207,8 @@ class Scraper:
         while self._tasks:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, work: object) -> None:
-        task = asyncio.ensure_future(work)  # type: ignore[call-overload]
+    def _start(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

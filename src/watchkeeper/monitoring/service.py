@@ -80,7 +80,6 @@ class MonitoringService:
         self._shown: Mapping[str, Answer] = {}
         self._shown_at: datetime | None = None
         self._use(loaded, compile_runbook(loaded.runbook, external_url))
-        self._noted_at: datetime | None = None
         self.health: dict[str, RuleHealth] = {}
         self.standings: Mapping[str, Standing] = {}
         self.quiet: Mapping[str, Inhibited] = {}
@@ -165,13 +164,10 @@ class MonitoringService:
         return decide(self.state, seen, self._policy, extra)
 
     def _act(self, decision: Decision, seen: Observation) -> None:
-        if not records.must_save(self.state, decision, self._noted_at):
-            return
         context = journaling.Context(self._policy, self._wording, seen)
         with self._store.write() as conn:
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
-        self._noted_at = seen.at
 
     def _describe(self, rule: str, alert: Alert) -> dict[str, Any]:
         return {

@@ -19,7 +19,7 @@ from watchkeeper.monitoring.promql.durations import format_duration
 from watchkeeper.monitoring.promql.numbers import general
 from watchkeeper.monitoring.promql.result import format_labels
 from watchkeeper.monitoring.promql.series_notation import SeriesText, parse_metric, parse_series
-from watchkeeper.monitoring.replay import Firing, Replay, RuleEvaluationError, Sample
+from watchkeeper.monitoring.rule_replay import Firing, Replay, RuleEvaluationError, Sample
 from watchkeeper.monitoring.rulefile import Reader, RuleFileError, RuleGroup, load_rules, read_document
 from watchkeeper.monitoring.templates import External
 from watchkeeper.runbook.errors import Place, Problem

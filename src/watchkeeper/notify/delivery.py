@@ -64,6 +64,15 @@ class Summary:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One send and what came of it; ``notification`` is None for a row that could not be read."""
+
+    row: outbox.Claimed
+    notification: Notification | None
+    answer: Answer
+
+
 class Deliverer:
     """Sends what is due. Several of them, in any number of processes, may share one store."""
 
@@ -81,6 +90,7 @@ class Deliverer:
         self._owner = owner or this_process()
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._receivers = {receiver.id: receiver for receiver in receivers}
+        self._unsettled: dict[str, _Attempt] = {}
         self._totals: dict[tuple[str, str], int] = {}
         self._guard = threading.Lock()
 
@@ -181,11 +191,26 @@ class Deliverer:
     def _drain(self, receiver: Receiver, limit: int) -> Summary:
         total = Summary()
         for _ in range(limit):
-            row = self._claim(receiver)
-            if row is None:
+            # What was sent but could not be settled (a full disk) is settled before anything else is sent.
+            attempt = self._unsettled.pop(receiver.id, None) or self._attempt_next(receiver)
+            if attempt is None:
                 break
-            total += self._deliver(receiver, row)
+            try:
+                total += self._conclude(receiver, attempt)
+            except StoreError:
+                self._unsettled[receiver.id] = attempt
+                raise
         return total
+
+    def _attempt_next(self, receiver: Receiver) -> _Attempt | None:
+        row = self._claim(receiver)
+        if row is None:
+            return None
+        attempt = self._attempt(receiver, row)
+        with self._guard:
+            counted = (receiver.id, attempt.answer.said.value)
+            self._totals[counted] = self._totals.get(counted, 0) + 1
+        return attempt
 
     def _claim(self, receiver: Receiver) -> outbox.Claimed | None:
         """The next row for ``receiver``, its send already counted; ``None``: nothing to do now."""
@@ -207,33 +232,30 @@ class Deliverer:
             state.save(conn, receiver.id, budget.spend(now.timestamp()), known)
             return rows[0]
 
-    def _deliver(self, receiver: Receiver, row: outbox.Claimed) -> Summary:
-        notification, answer = self._attempt(receiver, row)
-        with self._guard:
-            counted = (receiver.id, answer.said.value)
-            self._totals[counted] = self._totals.get(counted, 0) + 1
-        now = self._clock.now()
-        with self._store.write() as conn:
-            budget, known = state.load(conn, receiver.id)
-            changed, change = self._judge_health(known, answer, now)
-            state.save(conn, receiver.id, budget, changed)
-            if change:
-                accounts.receiver_changed(conn, now, receiver.id, change, known, changed)
-            if answer.said is Said.ACCEPTED and known.down:
-                outbox.hasten(conn, now, receiver.id)
-            return self._settle(conn, now, row, notification, answer)
-
-    def _attempt(self, receiver: Receiver, row: outbox.Claimed) -> tuple[Notification | None, Answer]:
+    def _attempt(self, receiver: Receiver, row: outbox.Claimed) -> _Attempt:
         notification = None
         try:
             notification = Notification.from_json(row.payload)
-            return notification, receiver.send(notification, row.idempotency_key, self._clock.now())
+            answer = receiver.send(notification, row.idempotency_key, self._clock.now())
         except NotifyError as error:
-            return notification, try_again(str(error))
+            answer = try_again(str(error))
         except Exception as error:
             # A defect in one notification must not stop the ones behind it; it is logged and kept.
             log.exception("sending row %d to receiver %s failed in our own code", row.id, receiver.id)
-            return notification, try_again(f"a defect of Watchkeeper ({type(error).__name__}); see its log")
+            answer = try_again(f"a defect of Watchkeeper ({type(error).__name__}); see its log")
+        return _Attempt(row, notification, answer)
+
+    def _conclude(self, receiver: Receiver, attempt: _Attempt) -> Summary:
+        now = self._clock.now()
+        with self._store.write() as conn:
+            budget, known = state.load(conn, receiver.id)
+            changed, change = self._judge_health(known, attempt.answer, now)
+            state.save(conn, receiver.id, budget, changed)
+            if change:
+                accounts.receiver_changed(conn, now, receiver.id, change, known, changed)
+            if attempt.answer.said is Said.ACCEPTED and known.down:
+                outbox.hasten(conn, now, receiver.id)
+            return self._settle(conn, now, attempt)
 
     def _judge_health(
         self, known: health.Health, answer: Answer, now: datetime
@@ -244,14 +266,8 @@ class Deliverer:
             return health.after_failure(known, answer, now, self._chance.random())
         return known, None  # rejecting one notification says nothing of the receiver
 
-    def _settle(
-        self,
-        conn: Connection,
-        now: datetime,
-        row: outbox.Claimed,
-        notification: Notification | None,
-        answer: Answer,
-    ) -> Summary:
+    def _settle(self, conn: Connection, now: datetime, attempt: _Attempt) -> Summary:
+        row, notification, answer = attempt.row, attempt.notification, attempt.answer
         if answer.said is Said.ACCEPTED:
             if outbox.settle(conn, now, row, outbox.Delivered()) and notification:
                 accounts.delivered(conn, now, row, notification)

@@ -75,6 +75,13 @@ def _playbook(name: str, playbook: Playbook, tree: Node) -> Iterator[Problem]:
                 )
     for index, step in enumerate(playbook.steps):
         loc = (*at, "steps", index)
+        for number, needed in enumerate(step.needs):
+            if needed not in ids[:index]:
+                here = (*loc, "needs", number)
+                hint = nearest(needed, ids[:index])
+                yield Problem(
+                    tree.at(here).place, f"there is no earlier step `{needed}`", dotted(tree, here), hint
+                )
         for below, text in _strings({"with": step.with_, "expect": step.expect, "manual": step.manual}):
             for match in _TEMPLATE.finditer(text):
                 valid = list(playbook.inputs) if match[1] == "inputs" else ids[:index]

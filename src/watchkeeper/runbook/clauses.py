@@ -155,7 +155,7 @@ def _monitoring(monitoring: Monitoring) -> Iterator[Clause]:
             "monitoring.heartbeat",
             "monitoring",
             "Heartbeat",
-            f"A heartbeat leaves every {every.words}, so that silence is noticed.",
+            f"A heartbeat leaves {every.every}, so that silence is noticed.",
             Proof.JOB,
             ("monitoring", "heartbeat"),
             cadence=every,
@@ -304,7 +304,7 @@ def _incidents(incidents: Incidents) -> Iterator[Clause]:
         (
             "update",
             "Updates",
-            f"{levels}: an update in {update.channel} every {update.every.words}.",
+            f"{levels}: an update in {update.channel} {update.every.every}.",
             ("deadlines", "update"),
             update.every,
         ),

@@ -362,6 +362,8 @@ class _Document:
 def _step_line(step: Step) -> str:
     words = step.words
     facts = [f"{step.kind}: `{step.verb}`" if step.verb else "a person confirms"]
+    if step.needs:
+        facts.append("only after " + ", ".join(f"`{needed}`" for needed in step.needs))
     if step.with_:
         facts.append("with " + ", ".join(f"{key} {_value(value, key)}" for key, value in step.with_.items()))
     if step.expect:
@@ -379,7 +381,7 @@ def _step_line(step: Step) -> str:
     if step.on_failure != "stop":
         facts.append(f"on failure {step.on_failure}")
     manual = f" {step.manual}." if step.title and step.manual else ""
-    return f"**{words}**{manual} ({'; '.join(facts)})"
+    return f"`{step.id}` **{words}**{manual} ({'; '.join(facts)})"
 
 
 def _value(value: object, key: str = "") -> str:

@@ -129,7 +129,7 @@ def open_existing(where: Path | str) -> Store:
     version cannot read.
     """
     if isinstance(where, str) and "://" in where:
-        store = Store(_shown(make_url(where)), None, create_engine(where, hide_parameters=True))
+        store = Store(_shown(make_url(where)), None, _url_reader(make_url(where)))
     else:
         path = Path(where) / FILE_NAME
         if not path.exists() or path.stat().st_size == 0:
@@ -166,8 +166,7 @@ def _migrate_sqlite(store: Store, path: Path) -> None:
 def _open_url(url: URL) -> Store:
     place = _shown(url)
     writer = create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    reader = create_engine(url, hide_parameters=True, pool_pre_ping=True, isolation_level="REPEATABLE READ")
-    store = Store(place, writer, reader)
+    store = Store(place, writer, _url_reader(url))
     try:
         with store.write() as connection, migrate.advisory_lock(connection):
             revision = migrate.current_revision(connection, place)
@@ -177,6 +176,11 @@ def _open_url(url: URL) -> Store:
         store.close()
         raise
     return store
+
+
+def _url_reader(url: URL) -> Engine:
+    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    return create_engine(url, hide_parameters=True, pool_pre_ping=True, execution_options=options)
 
 
 def _shown(url: URL) -> str:

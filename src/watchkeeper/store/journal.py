@@ -21,7 +21,6 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
-    exists,
     func,
     insert,
     select,
@@ -250,10 +249,8 @@ def _matching(wanted: Filter) -> Select[Any]:
     if wanted.after is not None:
         query = query.where(journal.c.seq > wanted.after)
     if wanted.clause is not None:
-        cites = exists().where(
-            journal_clauses.c.seq == journal.c.seq, journal_clauses.c.clause == wanted.clause
-        )
-        query = query.where(cites)
+        cites = select(journal_clauses.c.seq).where(journal_clauses.c.clause == wanted.clause)
+        query = query.where(journal.c.seq.in_(cites))
     return query
 
 

@@ -145,8 +145,8 @@ def claim(
 ) -> list[Claimed]:
     """Take up to ``limit`` rows of ``receiver`` that are due, most urgent first, each of another order_key.
 
-    They are this ``owner``'s until ``now + lease``. With ``in_turn``, urgency does not count: so the probes of
-    a receiver that is down reach every row, and not the same urgent one for ever.
+    They are this ``owner``'s until ``now + lease``. With ``in_turn``, urgency does not count: so the probes
+    of a receiver that is down reach every row, and not the same urgent one for ever.
     """
     urgency = [] if in_turn else [outbox.c.priority]
     query = (

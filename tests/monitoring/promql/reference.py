@@ -5,6 +5,7 @@ Always true: nothing here is shared with the engine; the tests compare the two.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -54,7 +55,7 @@ def _extrapolated(points: Points, after: int, until: int, *, counter: bool) -> f
         return None
     gained = points[-1][1] - points[0][1]
     if counter:
-        for (_, before), (_, value) in zip(points, points[1:], strict=False):
+        for (_, before), (_, value) in itertools.pairwise(points):
             if value < before:
                 gained += before
     to_start = (points[0][0] - after) / 1000
@@ -95,12 +96,12 @@ def idelta(points: Points, after: int, until: int) -> float | None:
 
 
 def changes(points: Points, after: int, until: int) -> float:
-    pairs = zip(points, points[1:], strict=False)
+    pairs = itertools.pairwise(points)
     return float(sum(a != b and not (math.isnan(a) and math.isnan(b)) for (_, a), (_, b) in pairs))
 
 
 def resets(points: Points, after: int, until: int) -> float:
-    return float(sum(b < a for (_, a), (_, b) in zip(points, points[1:], strict=False)))
+    return float(sum(b < a for (_, a), (_, b) in itertools.pairwise(points)))
 
 
 def _of(function: Callable[[list[float]], float]) -> Callable[[Points, int, int], float]:
@@ -201,7 +202,9 @@ def range_function(function: str, targets: Sequence[Target], after: int, until: 
     return found
 
 
-def aggregated(function: Callable[[list[float]], float], vector: dict[Labels, float], by: Sequence[str]) -> dict[Labels, float]:
+def aggregated(
+    function: Callable[[list[float]], float], vector: dict[Labels, float], by: Sequence[str]
+) -> dict[Labels, float]:
     groups: dict[Labels, list[float]] = {}
     for labels, value in vector.items():
         groups.setdefault(tuple(pair for pair in labels if pair[0] in by), []).append(value)

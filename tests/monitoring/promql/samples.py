@@ -174,7 +174,9 @@ def targets(draw: st.DrawFn, *, finite: bool = False) -> list[Target]:
         gaps = draw(st.lists(st.integers(5_000, 40_000), min_size=length, max_size=length))
         times = np.cumsum([draw(st.integers(0, 60_000)), *gaps[1:]]).tolist()
         series = {
-            name("m_total", target=str(number), n=str(i), group="ab"[i % 2]): draw(cells(length, finite=finite))
+            name("m_total", target=str(number), n=str(i), group="ab"[i % 2]): draw(
+                cells(length, finite=finite)
+            )
             for i in range(draw(st.integers(1, 4)))
         }
         drawn.append(Target(times, series))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -43,12 +44,15 @@ def test_instant_selectors_agree(drawn: list[Target], at: int) -> None:
 
 
 @QUICK
-@given(drawn=targets(finite=True), at=AT, range_ms=RANGES, quantile=st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0]))
+@given(
+    drawn=targets(finite=True), at=AT, range_ms=RANGES, quantile=st.sampled_from([0.0, 0.25, 0.5, 0.9, 1.0])
+)
 def test_quantiles_agree(drawn: list[Target], at: int, range_ms: int, quantile: float) -> None:
     of = reference.quantile(quantile)
     windows = reference.window(drawn, at - range_ms, at)
     expected = {
-        reference.without_name(labels): of([value for _, value in points]) for labels, points in windows.items()
+        reference.without_name(labels): of([value for _, value in points])
+        for labels, points in windows.items()
     }
     for storage in storages(drawn):
         found = instant(storage, f"quantile_over_time({quantile}, m_total[{range_ms}ms])", at)
@@ -59,7 +63,9 @@ def test_quantiles_agree(drawn: list[Target], at: int, range_ms: int, quantile: 
 
 
 @QUICK
-@given(drawn=targets(finite=True), at=AT, by=st.sampled_from([[], ["group"], ["group", "target"], ["nowhere"]]))
+@given(
+    drawn=targets(finite=True), at=AT, by=st.sampled_from([[], ["group"], ["group", "target"], ["nowhere"]])
+)
 def test_aggregations_agree(drawn: list[Target], at: int, by: list[str]) -> None:
     vector = {labels: value for labels, (_, value) in reference.newest(drawn, at).items()}
     storage = Frames(drawn, hints=True)
@@ -82,7 +88,7 @@ def test_topk_keeps_the_best_of_each_group(drawn: list[Target], at: int, count: 
     assert all(reference.close(value, vector[labels]) for labels, value in found.items())
 
 
-ONE_BY_ONE = {
+ONE_BY_ONE: dict[str, Callable[[float, float], float | None]] = {
     "+": lambda a, b: a + b,
     "-": lambda a, b: a - b,
     "*": lambda a, b: a * b,
@@ -115,9 +121,7 @@ def test_operators_between_vectors_agree(drawn: list[Target], at: int, back: int
 def test_set_operators_agree(drawn: list[Target], at: int, back: int, limit: int) -> None:
     left = {labels: value for labels, (_, value) in reference.newest(drawn, at).items()}
     right = {
-        labels: value
-        for labels, (_, value) in reference.newest(drawn, at - back).items()
-        if value > limit
+        labels: value for labels, (_, value) in reference.newest(drawn, at - back).items() if value > limit
     }
     query = f"m_total {{}} (m_total offset {back}ms > {limit})"
     storage = Frames(drawn, hints=True)

@@ -13,10 +13,13 @@ from watchkeeper.monitoring.promql.result import EvaluationError
 from watchkeeper.monitoring.samples.memory import MemoryStorage
 
 NAN, INF = math.nan, math.inf
+BIG = 9.988465674311579e307
 
 
 def vector(*values: float) -> MemoryStorage:
-    return loaded(10_000, {name("m", n=f"{n:04}", group="ab"[n % 2]): [value] for n, value in enumerate(values)})
+    return loaded(
+        10_000, {name("m", n=f"{n:04}", group="ab"[n % 2]): [value] for n, value in enumerate(values)}
+    )
 
 
 def single(storage: MemoryStorage, query: str) -> float:
@@ -33,7 +36,9 @@ def test_by_keeps_and_without_drops_the_labels_that_it_names() -> None:
 
 
 def test_labels_that_only_some_series_have_make_groups_of_their_own() -> None:
-    storage = loaded(10_000, {name("m", a="1"): [1.0], name("m", b="1"): [2.0], name("m", a="1", b="1"): [4.0]})
+    storage = loaded(
+        10_000, {name("m", a="1"): [1.0], name("m", b="1"): [2.0], name("m", a="1", b="1"): [4.0]}
+    )
     assert instant(storage, "sum by (a) (m)", 0) == {bare(a="1"): 5.0, (): 2.0}
     assert instant(storage, "sum without (b) (m)", 0) == {bare(a="1"): 5.0, (): 2.0}
 
@@ -45,8 +50,8 @@ def test_labels_that_only_some_series_have_make_groups_of_their_own() -> None:
         pytest.param([INF, 1.0], INF, INF, id="infinity"),
         pytest.param([INF, -INF], NAN, NAN, id="both infinities"),
         pytest.param([NAN, 1.0], NAN, NAN, id="nan"),
-        pytest.param([9.9e307] * 4, INF, 9.9e307, id="overflow"),
-        pytest.param([-9.9e307, -9.9e307, 9.9e307, 9.9e307], 0.0, 0.0, id="overflow on the way"),
+        pytest.param([BIG] * 4, INF, BIG, id="overflow"),
+        pytest.param([-BIG, -BIG, BIG, BIG], -INF, 0.0, id="overflow on the way"),
     ],
 )
 def test_sums_and_averages_are_compensated(values: list[float], total: float, average: float) -> None:
@@ -92,7 +97,9 @@ def test_topk_and_bottomk_are_in_order_with_nan_last() -> None:
 
 
 def test_topk_takes_a_count_of_its_own_at_every_step() -> None:
-    storage = loaded(10_000, {name("k"): [0.0, 1.0, 3.0], **{name("m", n=str(n)): [float(n)] * 3 for n in range(4)}})
+    storage = loaded(
+        10_000, {name("k"): [0.0, 1.0, 3.0], **{name("m", n=str(n)): [float(n)] * 3 for n in range(4)}}
+    )
     (series,) = Engine(storage).range("count(topk(scalar(k), m))", 0, 20_000, 10_000).series
     assert series.points == [(10_000, 1.0), (20_000, 3.0)]
 

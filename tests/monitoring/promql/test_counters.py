@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.monitoring.promql.samples import Frames, Target, instant, loaded, name
+from watchkeeper.monitoring.labels import LabelStore
 from watchkeeper.monitoring.promql import counters
 from watchkeeper.monitoring.promql.block import Block, Steps
 from watchkeeper.monitoring.promql.engine import Engine
-from watchkeeper.monitoring.labels import LabelStore
 
 M = name("m_total")
 
@@ -123,7 +123,8 @@ def test_first_and_last_row_give_what_every_sample_gives(
 
 
 @pytest.mark.parametrize(
-    ("metric", "told"), [("a_total", False), ("a_sum", False), ("a_count", False), ("a_bucket", False), ("a", True)]
+    ("metric", "told"),
+    [("a_total", False), ("a_sum", False), ("a_count", False), ("a_bucket", False), ("a", True)],
 )
 def test_a_rate_of_what_does_not_look_like_a_counter_says_so(metric: str, told: bool) -> None:
     storage = loaded(10_000, {name(metric): [1.0, 2.0, 3.0]})

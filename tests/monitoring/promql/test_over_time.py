@@ -16,7 +16,9 @@ def of(cells: list[Cell], call: str, at: int | None = None) -> float:
     """``call`` with X standing for all the samples, ten seconds apart."""
     storage = loaded(10_000, {name("m"): cells})
     range_s = 10 * len(cells) + 1
-    found = instant(storage, call.replace("X", f"m[{range_s}s]"), 10_000 * (len(cells) - 1) if at is None else at)
+    found = instant(
+        storage, call.replace("X", f"m[{range_s}s]"), 10_000 * (len(cells) - 1) if at is None else at
+    )
     (value,) = found.values()
     return value
 
@@ -58,7 +60,8 @@ def test_a_small_variance_around_a_large_number_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("quantile", "value"), [("-1", -INF), ("0", 1.0), ("0.5", 2.5), ("0.75", 3.25), ("1", 4.0), ("2", INF), ("NaN", NAN)]
+    ("quantile", "value"),
+    [("-1", -INF), ("0", 1.0), ("0.5", 2.5), ("0.75", 3.25), ("1", 4.0), ("2", INF), ("NaN", NAN)],
 )
 def test_a_quantile_lies_between_two_samples(quantile: str, value: float) -> None:
     found = of([4.0, 2.0, 1.0, 3.0], f"quantile_over_time({quantile}, X)")
@@ -96,7 +99,7 @@ def test_a_prediction_counts_from_the_time_of_the_query_not_of_the_window() -> N
 
 def test_absent_over_time_is_there_exactly_when_nothing_else_is() -> None:
     storage = loaded(10_000, {name("m", job="a"): [1.0, "_", "_", "_", 1.0]})
-    (series,) = Engine(storage).range('absent_over_time(m{job="a",x=~"y"}[15s])', 0, 40_000, 10_000).series
+    (series,) = Engine(storage).range('absent_over_time(m{job="a",x=~"y|"}[15s])', 0, 40_000, 10_000).series
     assert series.labels == (("job", "a"),)
     assert [time for time, _ in series.points] == [20_000, 30_000]
 

@@ -12,6 +12,7 @@ import numpy as np
 from watchkeeper.monitoring.labels import Labels, label_set
 from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
 from watchkeeper.monitoring.samples.frame import ABSENT_BITS, STALE_BITS, Selection
+from watchkeeper.monitoring.samples.group import AppendResult
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.store.clock import ManualClock, to_ms
 
@@ -58,7 +59,9 @@ def plain(selection: Selection, start_ms: int = -(1 << 60), end_ms: int = 1 << 6
             if samples:
                 out[selection.labels.labels(ref)] = samples
             if frame.gap_ms is not None and frame.drop_ms is not None:
-                _check_hints(frame.times.tolist(), cells.tolist(), frame.gap_ms[column], frame.drop_ms[column])
+                _check_hints(
+                    frame.times.tolist(), cells.tolist(), frame.gap_ms[column], frame.drop_ms[column]
+                )
     return out
 
 
@@ -97,13 +100,11 @@ def abandoned(store: SampleStore) -> None:
     store._directory.release()
 
 
-def scrape(
-    store: SampleStore, key: str, ts_ms: int, samples: dict[Labels, float]
-) -> tuple[int, int, int, int]:
+def scrape(store: SampleStore, key: str, ts_ms: int, samples: dict[Labels, float]) -> AppendResult:
     """One append of ``samples`` to group ``key``."""
     group = store.group(key)
     columns = group.columns(list(samples))
-    return tuple(group.append(ts_ms, columns, np.array(list(samples.values()))))
+    return group.append(ts_ms, columns, np.array(list(samples.values())))
 
 
 def run_upkeep(store: SampleStore, times: int = 20) -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.monitoring.samples.plain import START, STALE, Plain, abandoned, bits, equal, named, opened, plain
+from tests.monitoring.samples.plain import STALE, START, Plain, abandoned, bits, equal, named, opened, plain
 from watchkeeper.monitoring.labels import Labels
 from watchkeeper.monitoring.samples.group import Group
 from watchkeeper.store.clock import ManualClock, to_ms
@@ -43,10 +43,12 @@ class Model:
         return max(self.samples.get(labels, {}), default=0)
 
     def live(self, labels: Labels) -> bool:
-        series = self.samples.get(labels)
+        series = self.samples.get(labels, {})
         return bool(series) and series[max(series)] != STALE and max(series) > self.forgotten_ms
 
-    def append(self, ts_ms: int, values: dict[Labels, int], first_ms: int, *, sparse: bool = False) -> list[int]:
+    def append(
+        self, ts_ms: int, values: dict[Labels, int], first_ms: int, *, sparse: bool = False
+    ) -> list[int]:
         """[appended, out_of_order, duplicates]"""
         counts = [0, 0, 0]
         late = ts_ms <= self.last_ms and not sparse
@@ -137,7 +139,9 @@ class StoreMachine(RuleBasedStateMachine):
         self.models[key].append(self.now_ms(key), {}, 0)
 
     @rule(
-        samples=st.lists(st.tuples(st.sampled_from(SERIES), st.integers(0, 4), VALUES), min_size=1, max_size=8)
+        samples=st.lists(
+            st.tuples(st.sampled_from(SERIES), st.integers(0, 4), VALUES), min_size=1, max_size=8
+        )
     )
     def explicit_timestamps(self, samples: list[tuple[Labels, int, float]]) -> None:
         self.clock.advance(5)

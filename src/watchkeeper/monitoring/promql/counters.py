@@ -132,6 +132,8 @@ def _common_extent(ends: Sequence[_Ends], steps: Steps, sizes: Sequence[int]) ->
 def _correct(block: Block, rows: Rowwise, gained: Floats) -> None:
     """Add to ``gained`` what counters lost in resets."""
     low, high = int(rows.first.min()), int(rows.last.max())
+    if high - low < 2:
+        return
     suspects: Rows | None = None
     if block.drop_ms is not None:
         suspects = np.flatnonzero(block.drop_ms > block.times[low])

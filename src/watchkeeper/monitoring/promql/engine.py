@@ -302,8 +302,8 @@ def _raw(node: RangeSource, evaluation: Evaluation, compiler: Compiler) -> list[
         vector = compiler.workspace.names.settled(vector)
         times = block.times[first:last]
         for column, ref in enumerate(vector.refs.tolist()):
-            points = _column(times, vector.values[:, column], _mask_of(vector, column))
-            series.append(Series(vector.labels.labels(ref), points))
+            samples = _column(times, vector.values[:, column], _mask_of(vector, column))
+            series.append(Series(vector.labels.labels(ref), samples))
     return sorted(series, key=lambda one: one.labels)
 
 

@@ -1,7 +1,7 @@
 """PromQL text to tokens, one at a time, each with its exact place in the text.
 
 Always true: the tokens' texts, in order, with only blanks and comments between them, are the input
-(tests/monitoring/promql/test_parser_lexer.py). Nothing here knows the grammar, but for the two places
+(tests/monitoring/promql/test_parser_literals.py). Nothing here knows the grammar, but for the two places
 where the same character means different things: inside ``{}`` (no keywords) and inside ``[]`` (``:``).
 """
 

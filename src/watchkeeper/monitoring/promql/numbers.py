@@ -12,7 +12,7 @@ from decimal import Decimal
 
 _NUMBER = re.compile(
     r"[+-]?(?:(?:inf(?:inity)?|nan)|(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|0x[0-9a-f.]+p[+-]?\d+)",
-    re.IGNORECASE,
+    re.IGNORECASE | re.ASCII,
 )
 
 

@@ -440,7 +440,7 @@ def _refuse_function(name: Token) -> NoReturn:
     message = f'unknown function with name "{name.text}"'
     if name.text in RENAMED_FUNCTIONS:
         message += f': Prometheus 3 calls it "{RENAMED_FUNCTIONS[name.text]}", an experimental function'
-    else:
+    elif len(name.text) <= 40:
         near = difflib.get_close_matches(name.text.lower(), SIGNATURES, n=1, cutoff=0.75)
         if near:
             message += f', did you mean "{near[0]}"?'

@@ -53,7 +53,9 @@ class Group:
         self.sparse = sparse
         self.generation = 0
         self.head = Head()
-        self.persisted_ms = NEVER_MS
+        self._persisted_ms = NEVER_MS
+        self._late_ms = -NEVER_MS  # the oldest late sample that only the log has, up to segment _late_seq
+        self._late_seq = -1
         self._store = store
         self._columns: Ints = np.zeros(0, np.int64)
         self._checked = False  # _columns are numbers of columns, each once
@@ -163,7 +165,7 @@ class Group:
         if not len(columns) and not stale:
             return AppendResult(duplicates=duplicates)
         evicted_ms = head.evicted_ms
-        row = head.open_row(store.window_ms, ts_ms, self.persisted_ms)
+        row = head.open_row(store.window_ms, ts_ms, self.safe_ms)
         row[:] = ABSENT
         if stale:
             row[missing] = STALE
@@ -210,6 +212,17 @@ class Group:
         """The columns of ``refs``, -1 where there is none."""
         return self._store.owners.columns(self.number, refs)
 
+    @property
+    def safe_ms(self) -> int:
+        """Rows up to this time are in parts: they may leave the memory."""
+        return min(self._persisted_ms, self._late_ms - 1)
+
+    def persisted(self, seq: int, newest_ms: int) -> None:
+        """Everything of this group up to segment ``seq`` is in parts, the newest row at ``newest_ms``."""
+        self._persisted_ms = max(self._persisted_ms, newest_ms)
+        if seq >= self._late_seq:
+            self._late_ms = -NEVER_MS
+
     def adopt(self, refs: Ints, serials: Ints) -> None:
         """Columns read back from the log."""
         self._add(refs, serials)
@@ -217,15 +230,16 @@ class Group:
     def replay(self, ts_ms: int, row: Floats) -> None:
         """A row read back from the log, all columns."""
         head = self.head
-        head.open_row(self._store.window_ms, ts_ms, ts_ms)[:] = row
+        head.open_row(self._store.window_ms, ts_ms, self.safe_ms)[:] = row
         head.commit_row(ts_ms)
         self._changed()
         self._store.note_evicted(head.evicted_ms)
         self.logged_ms = ts_ms
 
-    def replay_late(self, ts_ms: int, columns: Ints, cells: Floats) -> None:
-        """Cells read back from the log whose time is not after the newest row."""
+    def replay_late(self, seq: int, ts_ms: int, columns: Ints, cells: Floats) -> None:
+        """Cells read back from segment ``seq`` whose time is not after the newest row."""
         if ts_ms >= self.head.first_ms:
+            self._late_ms, self._late_seq = min(self._late_ms, ts_ms), seq
             self.head.insert(ts_ms, columns, cells)
             self._changed()
 
@@ -341,4 +355,5 @@ class Group:
         out.append(Cells(self._log_number, ts_ms, columns, values).encode())
         if not log.write(b"".join(out), ts_ms):
             self._log_seq = -1
+        self._late_ms, self._late_seq = min(self._late_ms, ts_ms), self._log_seq
         self._log_chain = FULL_EVERY  # the row that the next one would be XORed with may have changed

@@ -52,14 +52,9 @@ def recover(
         for group in groups():
             group.cut(from_ms - 1)
 
-    Replay(disk, found, group_of, labels.intern, cut).run()
+    Replay(disk, found, group_of, labels.intern, cut, upkeep.covers).run()
     upkeep.adopt(found.segments)
     upkeep.report_set_aside()
-    for segment in found.segments:
-        if segment.transposed:
-            for group in groups():
-                group.persisted_ms = max(group.persisted_ms, segment.max_ms)
-
     epoch, from_ms = upkeep.latest_epoch()
     shelved_ms = max([shelved_ms, *(part.max_ms for part in upkeep.parts if part.epoch < epoch)])
     newest_ms = newest()

@@ -75,12 +75,14 @@ class Replay:
         group_of: Callable[[str, bool], Group],
         intern: Callable[[Labels], int],
         cut: Callable[[int], None],
+        in_part: Callable[[int], bool],
     ) -> None:
         self._disk = disk
         self._found = found
         self._group_of = group_of
         self._intern = intern
         self._cut = cut
+        self._in_part = in_part
         self._epoch = -1
         self._columns: dict[str, dict[int, int]] = {}  # key -> serial -> column
         self._maps: dict[int, Ints] = {}  # id of a declaration -> columns of its serials
@@ -107,6 +109,7 @@ class Replay:
         if self._epoch >= 0 and segment.epoch != self._epoch:
             self._cut(segment.from_ms)
         self._epoch = segment.epoch
+        newest: dict[str, int] = {}
         chains = Chains()
         self._maps.clear()
         for kind, payload in intact.records:
@@ -116,10 +119,14 @@ class Replay:
                     self._declare(chains, record)
                     continue
                 for sample in chains.follow(record):
-                    self._store(sample)
+                    self._store(segment.seq, sample)
+                    newest[sample.group.key] = max(newest.get(sample.group.key, 0), sample.ts_ms)
                     segment.max_ms = max(segment.max_ms, sample.ts_ms)
             except CorruptError as error:
                 _LOG.warning("a record of %s is left out: %s", segment.path, error)
+        if self._in_part(segment.seq):
+            for key, newest_ms in newest.items():
+                self._group_of(key, False).persisted(segment.seq, newest_ms)
         if chains.lost:
             _LOG.warning("%d rows of %s built on damaged ones and are left out", chains.lost, segment.path)
 
@@ -148,11 +155,11 @@ class Replay:
             at = group.columns_of(refs)
         columns.update(zip(serials.tolist(), at.tolist(), strict=True))
 
-    def _store(self, sample: Sample) -> None:
+    def _store(self, seq: int, sample: Sample) -> None:
         group = self._group_of(sample.group.key, sample.group.sparse)
         columns = self._maps[id(sample.group)]
         if sample.late_at is not None:
-            group.replay_late(sample.ts_ms, columns[sample.late_at], sample.bits.view(np.float64))
+            group.replay_late(seq, sample.ts_ms, columns[sample.late_at], sample.bits.view(np.float64))
             return
         if sample.ts_ms <= group.head.last_ms:
             return  # logged twice, after a failed fsync

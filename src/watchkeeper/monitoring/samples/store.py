@@ -374,12 +374,15 @@ class SampleStore:
         if self.log.failure is None:
             self._troubles.over("log")
             self._write_behind()
-        if self.log.failure is not None:
+        self._tell_of_log()
+
+    def _tell_of_log(self) -> None:
+        if self.log is not None and self.log.failure is not None:
             text = (
                 f"samples cannot be written to {self._directory.log}: {self.log.failure}. They are kept in"
                 f" memory for {self.window_ms // MINUTE_MS} min and written when there is room again."
             )
-            self._troubles.add("log", text, now.wall_ms)
+            self._troubles.add("log", text, self._reading.wall_ms)
 
     def _write_behind(self) -> None:
         """Log what could not be logged when it came; no longer than scraping can wait."""
@@ -394,6 +397,8 @@ class SampleStore:
         """What was written since the last good sync may be lost: write it again, to another segment."""
         assert self.log is not None
         self.log.fail(error)
+        self._log_tried_ms = self._reading.monotonic_ms
+        self._tell_of_log()
         since_ms = self._reading.wall_ms - int(self._reading.monotonic_ms - synced_ms) - JUMP_MS
         for group in self._groups.values():
             group.relog_after(since_ms)
@@ -403,14 +408,14 @@ class SampleStore:
             for key, newest_ms in newest.items():
                 group = self._by_key.get(key)
                 if group is not None:
-                    group.persisted_ms = max(group.persisted_ms, newest_ms)
+                    group.persisted(segment.seq, newest_ms)
 
     def _sweep(self, now_ms: int) -> None:
         """Groups that are sampled no more leave the memory once they are in a part."""
         horizon_ms = now_ms - self.window_ms
         for number, group in list(self._groups.items()):
             if group.head.last_ms < horizon_ms:
-                group.drop_rows_before(min(horizon_ms, group.persisted_ms + 1))
+                group.drop_rows_before(min(horizon_ms, group.safe_ms + 1))
                 if not len(group):
                     del self._groups[number]
                     self._version += 1

@@ -51,12 +51,16 @@ class Troubles:
     def __init__(self) -> None:
         self._problems: dict[str, Problem] = {}
 
-    def add(self, what: str, text: str, now_ms: int) -> None:
+    def add(self, what: str, text: str, now_ms: int) -> bool:
+        """``what`` is wrong; whether that is news."""
         known = self._problems.get(what)
         self._problems[what] = Problem(what, text, known.since_ms if known else now_ms)
+        return known is None
 
     def over(self, what: str) -> None:
-        self._problems.pop(what, None)
+        """``what`` is wrong no more."""
+        if self._problems.pop(what, None) is not None:
+            _LOG.info("sample store: the trouble with %s is over", what)
 
     def all(self) -> tuple[Problem, ...]:
         return tuple(self._problems.values())
@@ -102,8 +106,12 @@ class Upkeep:
     def adopt(self, segments: Sequence[Segment]) -> None:
         """Segments found at the start; those that have a part already need none."""
         for segment in segments:
-            segment.transposed = any(part.first_seq <= segment.seq <= part.last_seq for part in self.parts)
+            segment.transposed = self.covers(segment.seq)
         self.segments += segments
+
+    def covers(self, seq: int) -> bool:
+        """Is there a part with what segment ``seq`` holds?"""
+        return any(part.first_seq <= seq <= part.last_seq for part in self.parts)
 
     def not_in_log_ms(self, epoch: int, from_ms: int) -> int:
         """The newest time that only parts have, as epoch ``epoch``, which began at ``from_ms``, sees it."""
@@ -239,8 +247,8 @@ class Upkeep:
                 f"older samples cannot be written to {self.directory}: {error}."
                 " They stay in the log; it is tried again."
             )
-            _LOG.error("%s", text)
-            self._troubles.add(what, text, self._now_ms)
+            if self._troubles.add(what, text, self._now_ms):
+                _LOG.error("%s", text)
 
         return failed
 

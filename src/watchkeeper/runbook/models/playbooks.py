@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from watchkeeper.runbook.models.base import Id, Part, Sentence, Several, Text
+from watchkeeper.runbook.models.base import Id, OneOrMore, Part, Sentence, Several, Text
 from watchkeeper.runbook.models.quantities import Duration
 from watchkeeper.runbook.models.references import Verb
 
@@ -41,6 +41,8 @@ class Step(Part):
     probe: Verb | None = None
     manual: Text | None = None
     wait: Verb | None = None
+    needs: OneOrMore[Id] = ()
+    """Earlier steps that must have succeeded; where one has not, this step is skipped, never run."""
     with_: dict[str, Any] = Field(default_factory=dict, alias="with")
     expect: dict[str, Any] | None = None
     timeout: Duration | None = None

@@ -65,6 +65,10 @@ def _count(number: str, word: str) -> str:
     return f"{number} {word}" if number == "1" else f"{number} {word}s"
 
 
+def _spoken(text: str) -> str:
+    return " ".join(_count(number, _UNIT_WORDS[unit]) for number, unit in _PART.findall(text))
+
+
 class _Written:
     """A number with its ``text``; pydantic builds it by calling the class with what the file holds."""
 
@@ -112,7 +116,13 @@ class Duration(_Written, timedelta):
     @property
     def words(self) -> str:
         """As people say it: ``5 minutes``, ``1 hour 30 minutes``."""
-        return " ".join(_count(number, _UNIT_WORDS[unit]) for number, unit in _PART.findall(self.text))
+        return _spoken(self.text)
+
+    @property
+    def every(self) -> str:
+        """As people say it of what is repeated: ``every 15 minutes``, ``every hour``."""
+        words = _spoken(self.text)
+        return f"every {words.removeprefix('1 ') if words.count(' ') == 1 else words}"
 
     def __str__(self) -> str:
         return self.text
@@ -159,7 +169,7 @@ class Period(LongDuration):
 
     @property
     def words(self) -> str:
-        return self.text if self.text in _PERIODS else f"every {super().words}"
+        return self.text if self.text in _PERIODS else self.every
 
 
 class Ratio(_Written, float):
