@@ -73,7 +73,7 @@ system:
 	fi
 
 screenshot: setup  ## the picture in the README, from a running demo
-	$(BIN)/python -m tests.demo.screenshot docs/images/top.svg
+	$(BIN)/python -m tests.screenshot docs/images/top.svg
 
 clean:
 	rm -rf $(VENV) artifacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -49,4 +49,6 @@ def test_a_duration_has_its_two_largest_units(seconds: float, text: str) -> None
 def test_a_sparkline_spans_its_own_extremes_and_leaves_gaps() -> None:
     assert sparkline([0, 1, None, 2, 4], 10) == "▁▃ ▅█"
     assert sparkline([5, 5, 5], 2) == "▁▁"
+    assert sparkline([100, 100.1, 101], 3) == "▁▁▁"
+    assert sparkline([0, 0], 2) == "▁▁"
     assert sparkline([None, math.nan], 5) == ""

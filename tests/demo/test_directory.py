@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from watchkeeper.demo.control import own_state, read_state, request
+from watchkeeper.demo.control import own_state, read_state, request, running_data
 from watchkeeper.demo.directory import claim
 from watchkeeper.demo.errors import DemoError
 
@@ -69,6 +69,16 @@ def test_asking_where_no_demo_runs_says_how_to_start_one(tmp_path: Path) -> None
         request(tmp_path, "GET", "/status")
     (tmp_path / "state.json").write_text(json.dumps({"pid": os.getpid(), "start_time": "1"}))
     assert read_state(tmp_path) is None
+
+
+def test_the_data_of_a_demo_is_found_while_it_runs(tmp_path: Path) -> None:
+    assert running_data(tmp_path) is None
+    claim(tmp_path / "demo", readable_by=None)
+    assert running_data(tmp_path / "demo") is None  # it has none yet
+    (tmp_path / "demo" / "data").mkdir()
+    assert running_data(tmp_path / "demo") == tmp_path / "demo" / "data"
+    (tmp_path / "demo" / "state.json").write_text("damaged")
+    assert running_data(tmp_path / "demo") is None
 
 
 def test_asking_a_demo_that_still_starts_says_so(tmp_path: Path) -> None:

@@ -196,35 +196,8 @@ class FakePagerDuty:
             incident.history.append(f"{status} by {person}")
         self._tell(f"incident.{status}", incident, person)
 
-    def webhook_body(self, event_type: str, incident: Incident, person: str) -> bytes:
-        """The v3 payload for a change of ``incident``."""
-        return json.dumps(
-            {
-                "event": {
-                    "id": f"01{random.getrandbits(60):X}",
-                    "event_type": event_type,
-                    "resource_type": "incident",
-                    "occurred_at": datetime.now(UTC)
-                    .isoformat(timespec="milliseconds")
-                    .replace("+00:00", "Z"),
-                    "agent": {"id": "PUSER01", "summary": person, "type": "user_reference"},
-                    "client": None,
-                    "data": {
-                        "id": incident.id,
-                        "type": "incident",
-                        "number": 1,
-                        "status": incident.status,
-                        "incident_key": incident.dedup_key,
-                        "title": incident.title,
-                        "service": {"id": "PSVC001", "summary": "Platform", "type": "service_reference"},
-                        "urgency": "high",
-                    },
-                }
-            }
-        ).encode()
-
     def _tell(self, event_type: str, incident: Incident, person: str) -> None:
-        body = self.webhook_body(event_type, incident, person)
+        body = webhook_body(event_type, incident, person)
         for url, secrets in self._subscriptions:
             request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
             request.add_header("X-PagerDuty-Signature", signature_header(body, *secrets))
@@ -380,6 +353,32 @@ class FakePagerDuty:
                 """Quiet."""
 
         return Handler
+
+
+def webhook_body(event_type: str, incident: Incident, person: str) -> bytes:
+    """The v3 payload for a change of ``incident``."""
+    return json.dumps(
+        {
+            "event": {
+                "id": f"01{random.getrandbits(60):X}",
+                "event_type": event_type,
+                "resource_type": "incident",
+                "occurred_at": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+                "agent": {"id": "PUSER01", "summary": person, "type": "user_reference"},
+                "client": None,
+                "data": {
+                    "id": incident.id,
+                    "type": "incident",
+                    "number": 1,
+                    "status": incident.status,
+                    "incident_key": incident.dedup_key,
+                    "title": incident.title,
+                    "service": {"id": "PSVC001", "summary": "Platform", "type": "service_reference"},
+                    "urgency": "high",
+                },
+            }
+        }
+    ).encode()
 
 
 def signature_header(body: bytes, *secrets: str) -> str:

@@ -25,7 +25,7 @@ Series = Callable[[int, int], Value]
 
 @dataclass(frozen=True)
 class Scenario:
-    """``alert`` fires at second ``fires`` and resolves at second ``resolves``; ``labels`` are its element's."""
+    """``alert`` fires at second ``fires`` and resolves at second ``resolves``; ``labels`` are its own."""
 
     alert: str
     says: str

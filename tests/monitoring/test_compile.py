@@ -90,7 +90,8 @@ def test_names_stay_unique_when_ids_run_together() -> None:
 
 
 def test_the_names_of_our_own_alerts_are_never_taken() -> None:
-    rows = "    - {id: watchkeeper, title: W, signals: [{id: rule-failed, title: X, expr: up, page: {above: 1}}]}\n"
+    signal = "{id: rule-failed, title: X, expr: up, page: {above: 1}}"
+    rows = f"    - {{id: watchkeeper, title: W, signals: [{signal}]}}\n"
     assert compiled(rows).rules[0].name == "WatchkeeperRuleFailedPage"
 
 

@@ -144,7 +144,7 @@ def test_a_failing_rule_leaves_its_alerts_as_they_were(tmp_path: Path, source: S
     source.values["disk"] = {A: 11}
     stage.tick()
     source.failing = {"disk > 10": "no"}
-    source.values["disk"] = {}
+    source.values["disk"] = {A: 1}
     stage.tick()
     assert ("LDiskPage", "a") in names(stage)
     assert [entry.facts["alertname"] for entry in stage.entries("alert.resolved")] == ["LDiskWarn"]

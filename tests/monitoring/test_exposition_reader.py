@@ -134,7 +134,7 @@ def test_a_body_with_the_same_series_needs_no_grammar() -> None:
     assert follower.fresh == 2
     assert [value for _, value, _ in follower.read(b"a 3\nb 4\n")] == [3, 4]
     assert follower.fresh == 0
-    follower.read(b"a 3\nc 1\nb 4\n")
+    follower.read(b"a 3\ncc 1\nb 4\n")
     assert follower.fresh == 1
 
 
@@ -157,7 +157,7 @@ def test_memory_is_that_of_the_last_body_only() -> None:
         assert len(reading.fresh) == 200
         reader.keep(reading)
     assert reader._memory is not None
-    assert len(reader._memory.keys) == 200
+    assert len(reader._memory.lines) == 200
 
 
 def test_more_samples_than_allowed_are_not_read() -> None:

@@ -329,7 +329,7 @@ def test_a_label_bomb_costs_the_intake_no_more_than_its_last_body() -> None:
         bench.scrape("".join(f'bomb_{visit}{{n="{n}"}} 1\n' for n in range(50)))
     assert len(bench.intake._codes) == 50
     assert bench.intake._reader._memory is not None
-    assert len(bench.intake._reader._memory.keys) == 50
+    assert len(bench.intake._reader._memory.lines) == 50
 
 
 def test_the_real_store_keeps_what_was_scraped(tmp_path: Path) -> None:

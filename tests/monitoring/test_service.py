@@ -181,11 +181,31 @@ def test_a_signal_that_stops_is_unknown_after_five_minutes_and_never_green(stage
     assert stage.verdict(CLAUSE) == "met"
 
 
-def test_an_alert_that_ends_for_want_of_data_says_so(stage: Stage) -> None:
+def test_a_page_goes_on_through_a_failed_scrape(stage: Stage) -> None:
+    for text in (nodes_offline(1), "", "", nodes_offline(1), "", nodes_offline(0)):
+        stage.tick(text)
+    assert [kind for kind, _, _ in stage.told()] == ["trigger", "resolve"]
+
+
+def test_a_page_ends_for_want_of_data_after_five_minutes_and_says_so(stage: Stage) -> None:
     stage.tick(nodes_offline(1))
+    for _ in range(20):
+        stage.tick("")
+        assert stage.firing() == [PAGE]
     stage.tick("")
+    assert stage.firing() == []
     (resolved,) = stage.entries("alert.resolved")
     assert "nobody knows" in resolved.facts["because"]
+    assert dict(resolved.evidence) == {CLAUSE: "unknown"}
+
+
+def test_one_of_many_that_ends_resolves_while_its_service_is_heard(stage: Stage) -> None:
+    queues = 'job_queue_depth{queue="a"} 500\n', 'job_queue_depth{queue="b"} 500\n'
+    for _ in range(41):
+        stage.tick("".join(queues))
+    assert stage.firing() == ["JobsQueueDepthWarn"] * 2
+    stage.tick(queues[0])
+    assert stage.firing() == ["JobsQueueDepthWarn"]
 
 
 def test_missing_data_pages_where_the_runbook_says_so_and_recovers(tmp_path: Path) -> None:
@@ -248,8 +268,8 @@ def test_a_counter_that_starts_again_is_no_outage(stage: Stage) -> None:
     count = 0
     for step in range(60):
         count = 100 if step == 40 else count + 1000
-        lines = f'http_requests_total{{status="200"}} {count}\nhttp_requests_total{{status="500"}} {count // 1000}\n'
-        stage.tick(lines)
+        good = f'http_requests_total{{status="200"}} {count}\n'
+        stage.tick(good + f'http_requests_total{{status="500"}} {count // 1000}\n')
     assert stage.entries("alert.*") == []
     assert stage.verdict("monitoring.api.error-rate.page") == "met"
 

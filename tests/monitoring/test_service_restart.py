@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
 from tests.monitoring.stage import Stage, load_text
@@ -14,6 +15,7 @@ from watchkeeper.notify.receivers import build_receivers
 from watchkeeper.notify.transport import HttpTransport
 from watchkeeper.runbook.loading import default_text
 from watchkeeper.store.clock import SystemClock
+from watchkeeper.store.models import section_state
 
 PAGE = "ObjectsNodeHealthPage"
 BAD, GOOD = "object_storage_nodes_offline 1\n", "object_storage_nodes_offline 0\n"
@@ -162,3 +164,14 @@ def test_a_resolved_alert_that_comes_back_after_a_restart_is_a_new_incident(
         stage.restart()
         deliver(stage)
     assert histories(pagerduty) == [["trigger", "resolve"], ["trigger"]]
+
+
+def test_remembered_state_that_cannot_be_read_is_begun_anew_and_the_alerts_go_on(stage: Stage) -> None:
+    stage.tick(BAD)
+    with stage.store.write() as conn:
+        conn.execute(update(section_state).values(document={"odd": True}))
+    stage.restart()
+    stage.tick(BAD)
+    assert stage.firing() == [PAGE]
+    stage.tick(GOOD)
+    assert stage.firing() == []

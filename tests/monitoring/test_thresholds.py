@@ -1,4 +1,4 @@
-"""Every threshold of the reference runbook: scraped over the line and back, to the second, and by promtool too."""
+"""Every threshold of the reference runbook: over the line and back, to the second; promtool agrees."""
 
 from __future__ import annotations
 

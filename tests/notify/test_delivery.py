@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -12,8 +13,9 @@ from sqlalchemy import text
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, Fault
 from tests.notify.conftest import Make
 from tests.notify.deliveries import deliverer_of, entries, pagerduty, put, until_empty, waiting
+from watchkeeper.notify import accounts
 from watchkeeper.notify.answers import Answer, Said
-from watchkeeper.notify.delivery import Summary
+from watchkeeper.notify.delivery import Deliverer, Summary
 from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
 from watchkeeper.notify.transport import HttpTransport
@@ -21,6 +23,7 @@ from watchkeeper.runbook.models.secrets import Secret
 from watchkeeper.store import journal, outbox
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store
+from watchkeeper.store.errors import StoreFullError
 
 Fake = Callable[..., FakePagerDuty]
 
@@ -152,6 +155,50 @@ def test_an_outage_is_two_entries_and_a_handful_of_probes_however_much_waits(
     assert deliverer.run_once() == Summary(delivered=100)  # none waits out its own backoff
     (recovered,) = entries(store, "receiver.recovered")
     assert recovered.facts["seconds"] >= 3600
+
+
+class Late(random.Random):
+    """Chance that always draws almost the longest wait."""
+
+    def random(self) -> float:
+        return 0.99
+
+
+def test_when_a_receiver_answers_again_nothing_waits_out_its_own_backoff(
+    store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
+) -> None:
+    deliverer = Deliverer(store, [pagerduty(fake)], clock, owner="test", chance=Late())
+    put(store, clock.now(), make("tried often"))
+    fake.always("503")
+    for _ in range(10):
+        deliverer.run_once()
+        clock.advance(300)
+    deliverer.run_once()
+    fake.always(None)
+    clock.advance(60)
+    assert deliverer.run_once() == Summary()  # its own next attempt is minutes away
+    put(store, clock.now(), make("new"))
+    assert deliverer.run_once() == Summary(delivered=2)
+
+
+def test_what_was_sent_but_could_not_be_noted_is_noted_later_and_not_sent_again(
+    store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, clock.now(), make())
+    deliverer = deliverer_of(store, clock, pagerduty(fake))
+
+    def full(*_given: object) -> None:
+        raise StoreFullError("no space left")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "delivered", full)
+        for _ in range(2):
+            with pytest.raises(StoreFullError):
+                deliverer.run_once()
+    assert waiting(store) == 1
+    assert deliverer.run_once() == Summary(delivered=1)
+    assert (len(fake.events), waiting(store)) == (1, 0)
+    assert len(entries(store, "notification.delivered")) == 1
 
 
 def test_a_wrong_routing_key_loses_no_page(

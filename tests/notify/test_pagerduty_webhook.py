@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.fakes.pagerduty import FakePagerDuty, Incident, signature_header
+from tests.fakes.pagerduty import FakePagerDuty, Incident, signature_header, webhook_body
 from watchkeeper.notify import pagerduty_webhook as inbound
 from watchkeeper.notify.pagerduty_webhook import Happened, WebhookRefusedError
 
@@ -22,7 +22,7 @@ INCIDENT = Incident("Q000001", "watchkeeper/alert-1/e1", "acknowledged", "API fa
 
 
 def _body(event_type: str = "incident.acknowledged", **changes: Any) -> bytes:
-    document = json.loads(FakePagerDuty().webhook_body(event_type, INCIDENT, "Ada Lovelace"))
+    document = json.loads(webhook_body(event_type, INCIDENT, "Ada Lovelace"))
     document["event"].update(changes)
     return json.dumps(document).encode()
 

@@ -63,18 +63,21 @@ def duration(seconds: float) -> str:
 
 
 def sparkline(values: Sequence[float | None], width: int) -> str:
-    """The last ``width`` values as bars between their own extremes; a gap where there is none."""
+    """The last ``width`` values as bars from their lowest up; a gap where there is none.
+
+    A full bar is at least a fifth more than the lowest, so that what hardly moves looks as if it hardly did.
+    """
     shown = list(values)[-width:]
     known = [value for value in shown if value is not None and math.isfinite(value)]
     if not known:
         return ""
     low, high = min(known), max(known)
-    span = high - low
+    span = max(high - low, 0.2 * max(abs(low), abs(high)))
     bars = []
     for value in shown:
         if value is None or not math.isfinite(value):
             bars.append(" ")
-        elif span <= abs(high) * 1e-9:
+        elif not span:
             bars.append(_BARS[0])
         else:
             bars.append(_BARS[min(int((value - low) / span * len(_BARS)), len(_BARS) - 1)])

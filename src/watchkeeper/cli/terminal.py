@@ -87,24 +87,24 @@ def _alerts(overview: Document, width: int) -> list[RenderableType]:
     if not alerts:
         parts.append(Text(" nothing fires", style="bright_black"))
         return parts
-    table = Table.grid(padding=(0, 1))
-    for _ in range(4):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, min_width=9)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, justify="right", max_width=max(20, width // 3), overflow="ellipsis")
     order = {"page": 0, "warn": 1}
     ranked = sorted(
         alerts, key=lambda a: (a["state"] != "firing", order.get(a["severity"], 2), a["active_ms"])
     )
     for alert in ranked[:8]:
         state = alert["severity"] if alert["state"] == "firing" else "pending"
+        shape, style = MARKS.get(state, MARKS["warn"])
         since = duration((overview["time_ms"] - alert["active_ms"]) / 1000)
-        quiet = f" · quiet: {alert['inhibited_by']}" if alert.get("inhibited_by") else ""
-        labels = " ".join(f"{name}={value}" for name, value in alert["labels"].items())
+        quiet = f", quiet: {alert['inhibited_by']} says it" if alert.get("inhibited_by") else ""
+        labels = ", ".join(f"{name}={value}" for name, value in alert["labels"].items())
         table.add_row(
-            mark(state)
-            + Text(f" {alert['severity'].upper() if state == 'page' else state}", style=MARKS[state][1]),
-            Text(plain(alert["summary"])),
+            Text(f"{shape} {state.upper() if state == 'page' else state}", style=style),
+            Text(plain(alert["summary"] or labels)),
             Text(plain(f"{alert['state']} {since}{quiet}")),
-            Text(plain(labels) if width >= 120 else "", style="bright_black"),
         )
     parts.append(table)
     if len(ranked) > 8:
@@ -184,9 +184,12 @@ def _deliveries(overview: Document) -> list[RenderableType]:
     if not deliveries:
         parts.append(Text(" none yet", style="bright_black"))
         return parts
-    table = Table.grid(padding=(0, 1))
-    for _ in range(5):
-        table.add_column(no_wrap=True, overflow="ellipsis")
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(no_wrap=True, min_width=8)
+    table.add_column(no_wrap=True, min_width=12, max_width=24, overflow="ellipsis")
+    table.add_column(no_wrap=True, min_width=7)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=48)
     for delivery in deliveries:
         done = delivery["state"] == "delivered"
         table.add_row(

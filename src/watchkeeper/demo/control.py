@@ -31,6 +31,16 @@ def read_state(directory: Path) -> dict[str, Any] | None:
     return state if runs(state) else None
 
 
+def running_data(directory: Path) -> Path | None:
+    """Watchkeeper's data directory of the demo that runs in ``directory``; ``None`` when none runs there."""
+    try:
+        state = read_state(directory)
+    except DemoError:  # somebody else's, or damaged: not a demo that could be asked
+        return None
+    data = directory / "data"
+    return data if state is not None and data.is_dir() else None
+
+
 def runs(state: dict[str, Any]) -> bool:
     """Whether the process that wrote ``state`` still lives; its number alone does not count."""
     return bool(state.get("start_time")) and start_time(int(state["pid"])) == state["start_time"]

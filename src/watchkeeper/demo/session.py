@@ -145,6 +145,7 @@ async def _start_watchkeeper(platform: Platform, wish: Wish) -> None:
 
     await wait_ready("watchkeeper serve", answers, child, platform.clock, within_seconds=45)
     platform.say(f"Watchkeeper watches it; see {wish.url} or: watchkeeper top --server {wish.url}")
+    platform.say(f"its alerts: watchkeeper alerts --data {home / 'data'}")
 
 
 async def _top(platform: Platform, wish: Wish, show: Show) -> None:

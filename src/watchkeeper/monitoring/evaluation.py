@@ -2,8 +2,9 @@
 
 Always true after :func:`decide`: a rule without an answer leaves its alerts exactly as they were and is
 itself an alert (``WatchkeeperRuleFailed``, or one ``WatchkeeperMetricsUnreachable`` where nothing could be
-asked); the alerts of a rule that is gone from the runbook resolve; a clause whose rule failed is unknown
-(tests/monitoring/test_evaluation.py).
+asked); an alert that fires does not end because its service fell silent, before the silence has lasted as
+long as the runbook says that silence means nothing (``missing.after``); the alerts of a rule that is gone
+from the runbook resolve; a clause whose rule failed is unknown (tests/monitoring/test_evaluation.py).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from watchkeeper.monitoring.compile import METRICS_UNREACHABLE, RULE_FAILED, Com
 from watchkeeper.monitoring.grouping import Groups, Send
 from watchkeeper.monitoring.inhibition import Inhibited, inhibited
 from watchkeeper.monitoring.labels import METRIC_NAME, Labels, label_set
-from watchkeeper.monitoring.missing import Observed, Presence, observe, project
+from watchkeeper.monitoring.missing import WHOLE, Observed, Presence, observe, project
 from watchkeeper.monitoring.source import Answer, Failure, Vector
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.models.waivers import Waiver
@@ -55,6 +56,11 @@ class Policy:
     def required_labels(self) -> tuple[str, ...]:
         """The labels that tell one service from another."""
         return self.runbook.monitoring.hygiene.required_labels
+
+    @cached_property
+    def patience(self) -> Mapping[str, timedelta]:
+        """How long each signal may be silent before that means anything, by ``layer.signal``."""
+        return {signal.identity: signal.missing.after for signal in self.compiled.signals}
 
     @cached_property
     def waivers(self) -> Mapping[str, Waiver]:
@@ -215,7 +221,7 @@ def _step_rules(
     failed: dict[str, str] = {}
     for rule in policy.compiled.rules:
         alerts = before.get(rule.name, {})
-        result = _result(rule, alerts, presence, seen)
+        result = _result(rule, alerts, presence, seen, policy)
         if isinstance(result, Failure):
             after[rule.name], failed[rule.name] = alerts, result.message
             continue
@@ -230,12 +236,14 @@ def _step_rules(
 
 
 def _result(
-    rule: CompiledRule, alerts: Alerts, presence: Mapping[str, Presence], seen: Observation
+    rule: CompiledRule, alerts: Alerts, presence: Mapping[str, Presence], seen: Observation, policy: Policy
 ) -> list[Element] | Failure:
+    known = presence[rule.identity]
     if rule.kind == "missing":
         if isinstance(unread := seen.answer(rule.value_expr), Failure):
             return unread
-        return [Element(alert_labels(rule, labels), 1.0) for labels in presence[rule.identity].missing()]
+        silent = (() if labels == WHOLE else labels for labels in known.missing())
+        return [Element(alert_labels(rule, labels), 1.0) for labels in silent]
     line, *clear = (seen.answer(query) for query in queries_of(rule))
     if isinstance(line, Failure):
         return line
@@ -246,6 +254,7 @@ def _result(
         if isinstance(held, Failure):
             return held
         elements = _latched(rule, held, alerts) | elements
+    elements = _silent(alerts, known, policy.patience[rule.identity], policy.required_labels) | elements
     return [Element(labels, value) for labels, value in elements.items()]
 
 
@@ -258,6 +267,17 @@ def _latched(rule: CompiledRule, held: Vector, alerts: Alerts) -> dict[Labels, f
         if alert is not None and alert.state is AlertState.FIRING:
             found[labels] = value
     return found
+
+
+def _silent(
+    alerts: Alerts, known: Presence, patience: timedelta, names: Sequence[str]
+) -> dict[Labels, float]:
+    """The firing alerts of services that fell silent a moment ago, with the value they had last."""
+    return {
+        alert.labels: alert.value
+        for alert in alerts.values()
+        if alert.state is AlertState.FIRING and known.excused(project(alert.labels, names), patience)
+    }
 
 
 def alert_labels(rule: CompiledRule, element: Labels) -> Labels:

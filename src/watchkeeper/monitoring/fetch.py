@@ -126,9 +126,7 @@ class HttpFetcher:
                 timeout=aiohttp.ClientTimeout(total=request.timeout_seconds),
             ) as response:
                 if response.status != 200:
-                    json = response.content_type == "application/json"
-                    refusal = await response.content.read(_REFUSAL_BYTES) if json else b""
-                    raise FetchError(_bad_status(response), refusal)
+                    raise FetchError(_bad_status(response), await _refusal(response))
                 body = await _read(response, request.body_limit)
                 return Answer(body, response.headers.get("Content-Type", ""))
         except FetchError:
@@ -207,6 +205,16 @@ async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+async def _refusal(response: aiohttp.ClientResponse) -> bytes:
+    """What a JSON API says of its refusal, if it says it in a few words."""
+    if response.content_type != "application/json":
+        return b""
+    try:
+        return await _read(response, _REFUSAL_BYTES)
+    except FetchError:
+        return b""
+
+
 def _too_large(limit: int, what: str) -> str:
     return f"the body is larger than body_size_limit ({limit} bytes): {what}; nothing of it was stored"
 
@@ -263,6 +271,7 @@ def _certificate_problem(error: Exception) -> str:
 async def fetch_within(fetcher: Fetcher, request: Request) -> Answer:
     """Like ``fetcher.fetch``, but ends at the time-out even if the fetcher does not."""
     try:
-        return await asyncio.wait_for(fetcher.fetch(request), request.timeout_seconds + 1)
+        async with asyncio.timeout(request.timeout_seconds + 1):
+            return await fetcher.fetch(request)
     except TimeoutError:
         raise FetchError(_reason(TimeoutError(), request.timeout_seconds)) from None

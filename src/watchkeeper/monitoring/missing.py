@@ -2,7 +2,7 @@
 
 Always true: an element that was seen once is either present, or missing since a known time, or was
 forgotten after :data:`FORGET_AFTER` without data; a signal of which nothing was ever seen is missing as a
-whole (its only element is the empty label set). An element is what the runbook's required labels tell
+whole (its only element is :data:`WHOLE`). An element is what the runbook's required labels tell
 apart (a service in a region), not each pod, queue or job type: those come and go
 (tests/monitoring/test_missing.py).
 """
@@ -19,8 +19,8 @@ FORGET_AFTER = timedelta(days=1)
 """A service that is gone this long is taken to be retired."""
 LIMIT = 10_000
 """Elements remembered per signal: a label bomb costs this much and no more."""
-WHOLE: Labels = ()
-"""Stands for the signal itself where no element of it was ever seen."""
+WHOLE: Labels = (("", "*"),)
+"""Stands for the signal itself where no element of it was ever seen; no series has such a label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,11 @@ class Presence:
             return self
         shifted = {labels: since + by if since else None for labels, since in self.elements.items()}
         return replace(self, elements=shifted)
+
+    def excused(self, labels: Labels, after: timedelta) -> bool:
+        """Whether ``labels`` are missing, but not yet for so long that it means anything."""
+        since, now = self.elements.get(labels), self.evaluated_at
+        return since is not None and now is not None and now - since < after
 
     def overdue(self, after: timedelta) -> list[Labels]:
         """The elements missing for at least ``after``; a signal that was never seen is so at once."""

@@ -1,8 +1,8 @@
 """What the monitoring section remembers, in the store: alerts, groups, presence, the last evaluation.
 
 Always true: :func:`load` gives back what :func:`save` was given, as far as it decides anything later, so a
-restart neither pages again nor forgets (tests/monitoring/test_records.py, test_service_restart.py). Both are
-part of the caller's transaction.
+restart neither pages again nor forgets (tests/monitoring/test_service_restart.py). Both are part of the
+caller's transaction.
 """
 
 from __future__ import annotations

@@ -106,6 +106,10 @@ class Schedule:
         self._last: datetime | None = None
         self._last_monotonic = 0.0
 
+    def use(self, interval: timedelta) -> None:
+        """Another interval from now on; no moment before the last evaluation is evaluated because of it."""
+        self._interval = interval
+
     def wait_seconds(self) -> float:
         """How long until an evaluation is due; zero when one is."""
         now = self._clock.now()
@@ -140,12 +144,9 @@ async def run(
 
     The interval is asked for before every evaluation, so that a reload can change it.
     """
-    current = interval()
-    schedule = Schedule(clock, current)
+    schedule = Schedule(clock, interval())
     while not stopping.is_set():
-        if interval() != current:
-            current = interval()
-            schedule = Schedule(clock, current)
+        schedule.use(interval())
         seconds = schedule.wait_seconds()
         if seconds > 0:
             await _wait(clock, min(seconds, 1.0), stopping)  # short naps: the wall clock may be set meanwhile

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.monitoring.promql.samples import Frames, Target, instant, loaded, name
 from watchkeeper.monitoring.labels import LabelStore
 from watchkeeper.monitoring.promql import counters
-from watchkeeper.monitoring.promql.block import Block, Steps
+from watchkeeper.monitoring.promql.block import Block
 from watchkeeper.monitoring.promql.engine import Engine
+from watchkeeper.monitoring.promql.windows import Ranges, Steps
 
 M = name("m_total")
 
@@ -114,8 +115,10 @@ def test_first_and_last_row_give_what_every_sample_gives(
     # The same, but one sample outside of all windows is said to be missing: no window may be taken for full.
     slow = Block(labels, refs, times, matrix, marked=True, gap_ms=np.full(3, 10**9), drop_ms=None)
     counter, per_second = kind
-    quick = counters.extrapolated([fast], windows, range_ms, counter=counter, per_second=per_second)
-    thorough = counters.extrapolated([slow], windows, range_ms, counter=counter, per_second=per_second)
+    quick = counters.extrapolated(Ranges([fast], windows), range_ms, counter=counter, per_second=per_second)
+    thorough = counters.extrapolated(
+        Ranges([slow], windows), range_ms, counter=counter, per_second=per_second
+    )
     there = np.ones(quick[0].shape, bool) if quick[1] is None else quick[1]
     also = np.ones(quick[0].shape, bool) if thorough[1] is None else thorough[1]
     assert (there == also).all()

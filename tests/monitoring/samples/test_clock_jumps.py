@@ -82,7 +82,7 @@ def test_after_a_jump_back_new_samples_are_stored_and_seen_at_once(watched: Watc
     now_ms = to_ms(watched.clock.now())
     later = watched.run(300)
     assert watched.store.stats().out_of_order == 0
-    before = {ts: value for ts, value in early.items() if ts < now_ms}
+    before = {ts: value for ts, value in early.items() if ts <= now_ms}
     assert watched.range(now_ms - 900_000, to_ms(watched.clock.now())) == {
         ts: value for ts, value in (before | later).items() if ts >= now_ms - 900_000
     }
@@ -94,7 +94,7 @@ def test_samples_of_before_a_jump_back_are_kept_where_no_newer_ones_are(watched:
     begin_ms = to_ms(watched.clock.now())
     later = watched.run(300)
     end_ms = to_ms(watched.clock.now())
-    kept = {ts: value for ts, value in early.items() if ts < begin_ms or ts > end_ms}
+    kept = {ts: value for ts, value in early.items() if ts <= begin_ms or ts > end_ms}
     assert everything(watched.store)[A] == kept | later
 
 

@@ -14,12 +14,19 @@ from typing import Final
 import numpy as np
 
 from watchkeeper.monitoring.exposition.grammar import Comment, LineError, parse_comment
-from watchkeeper.monitoring.exposition.layout import ExpositionError, Layout
-from watchkeeper.monitoring.exposition.matching import KeySequence, match
+from watchkeeper.monitoring.exposition.layout import (
+    ExpositionError,
+    Simplified,
+    line_ends,
+    line_starts,
+    simplified,
+    spans,
+)
+from watchkeeper.monitoring.exposition.matching import Alignment, Lines, align
 from watchkeeper.monitoring.exposition.metadata import Family, families, normalized
 from watchkeeper.monitoring.exposition.series import SeriesParser
 from watchkeeper.monitoring.exposition.values import BadValueError, parse_values
-from watchkeeper.monitoring.labels import Ints, Labels, Mask
+from watchkeeper.monitoring.labels import Ints, Labels
 from watchkeeper.monitoring.samples.frame import Floats
 
 _NONE: Final = np.zeros(0, np.int64)
@@ -57,13 +64,17 @@ class _Memory:
     """What a reader remembers of a reading."""
 
     openmetrics: bool
-    keys: KeySequence
-    comment: Mask
+    lines: Lines
     families: dict[str, Family]
 
 
 class _NotPlainError(Exception):
-    """Some line has more than a key and a value, or is wrong: the careful layout will tell."""
+    """A line that is not plain: it has more than a key and a value, or it is wrong."""
+
+    def __init__(self, reason: str, line: int) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.line = line
 
 
 def is_openmetrics(content_type: str) -> bool:
@@ -91,7 +102,6 @@ class Reader:
 
     def keep(self, reading: Reading) -> None:
         """Remember ``reading``, the last one of this reader, as the one that the next is compared with."""
-        reading.memory.keys.forget_bounds()
         self._memory = reading.memory
 
     def forget(self) -> None:
@@ -105,101 +115,122 @@ class Reader:
         has more than ``sample_limit`` samples (0: no limit).
         """
         openmetrics = is_openmetrics(content_type)
-        if not body.endswith(b"\n"):
+        if body and not body.endswith(b"\n"):
             body += b"\n"
-        if openmetrics and body != b"\n" and not f"\n{body[-6:].decode('latin-1')}".endswith("\n# EOF\n"):
+        if openmetrics and body not in (b"", b"# EOF\n") and not body.endswith(b"\n# EOF\n"):
             raise ExpositionError("the exposition does not end with '# EOF': it was cut off on its way")
-        if body == b"\n":
-            return self._empty(openmetrics)
         memory = self._memory if self._memory and self._memory.openmetrics == openmetrics else None
-        layout = None if self._careful else Layout.plain(body)
-        if layout is not None:
+        if not self._careful:
             try:
-                return self._read(layout, openmetrics, memory, sample_limit, careful=False)
+                return _read(Simplified(body, _NONE, _NONE), openmetrics, memory, sample_limit)
             except _NotPlainError:
                 pass
-        layout = Layout.careful(body, openmetrics)
-        self._careful = layout.beyond_plain
-        return self._read(layout, openmetrics, memory, sample_limit, careful=True)
-
-    def _empty(self, openmetrics: bool) -> Reading:
-        keys = KeySequence(np.zeros(0, np.uint8), np.zeros(0, np.int32))
-        memory = _Memory(openmetrics, keys, np.zeros(0, np.bool_), {})
-        return Reading(np.zeros(0), _NONE, [], _NONE, _NONE, {}, memory)
-
-    def _read(
-        self, layout: Layout, openmetrics: bool, memory: _Memory | None, sample_limit: int, *, careful: bool
-    ) -> Reading:
-        lines = np.flatnonzero(~layout.comment)
-        if 0 < sample_limit < len(lines):
-            raise TooManySamplesError(len(lines), sample_limit)
-        keys = KeySequence(*layout.keys())
+        plain = simplified(body, openmetrics)
+        self._careful = plain.body is not body
         try:
-            values = parse_values(layout.values())
-        except BadValueError as error:
-            if not careful:
-                raise _NotPlainError from None
-            raise ExpositionError(str(error), int(lines[error.index]) + 1) from None
-        stamped = np.searchsorted(lines, layout.stamped)
-        if memory is not None and memory.keys.same_as(keys):
-            if not np.array_equal(memory.comment, layout.comment):
-                raise _NotPlainError
-            return Reading(values, None, [], stamped, layout.stamps_ms, memory.families, memory)
-        try:
-            origin, fresh, known = _compare(layout, keys, openmetrics, memory)
-        except ExpositionError:
-            if not careful:
-                raise _NotPlainError from None
-            raise
-        remembered = _Memory(openmetrics, keys, layout.comment, known)
-        return Reading(values, origin, fresh, stamped, layout.stamps_ms, known, remembered)
+            return _read(plain, openmetrics, memory, sample_limit)
+        except _NotPlainError as error:
+            raise ExpositionError(error.reason, error.line) from None
 
 
-def _compare(
-    layout: Layout, keys: KeySequence, openmetrics: bool, memory: _Memory | None
-) -> tuple[Ints, list[Labels], dict[str, Family]]:
-    """Per sample its index in what is remembered; the label sets of the new ones; the families."""
-    origin = np.full(len(keys), -1, np.int64) if memory is None else match(keys, memory.keys)
-    known = _families(layout, origin, openmetrics, memory)
-    if memory is not None:
-        matched = origin >= 0
-        if (
-            _retyped(known, memory.families)
-            or (layout.comment[matched] != memory.comment[origin[matched]]).any()
-        ):
-            memory = None
-            origin = np.full(len(keys), -1, np.int64)
-    samples = ~layout.comment
-    fresh: list[Labels] = []
+def _read(plain: Simplified, openmetrics: bool, memory: _Memory | None, sample_limit: int) -> Reading:
+    body = plain.body
+    ends = line_ends(body)
+    starts = line_starts(ends)
+    count = len(starts)
+    if memory is None:
+        found = Alignment(np.full(count, -1, np.int64), np.zeros(count, np.bool_))
+    else:
+        found = align(body, starts, ends, memory.lines)
+    lines, unknown = _lines(body, starts, ends, found, memory)
+    samples = int(np.count_nonzero(lines.sample))
+    if 0 < sample_limit < samples:
+        raise TooManySamplesError(samples, sample_limit)
+    _read_values(lines, np.flatnonzero(lines.sample & (found.changed | (found.origin < 0))))
+    same = memory is not None and np.array_equal(found.origin, np.arange(len(memory.lines)))
+    numbers = np.cumsum(lines.sample) - 1
+    stamped = numbers[plain.stamped]
+    values = lines.values[lines.sample]
+    if same and memory is not None:
+        remembered = _Memory(openmetrics, lines, memory.families)
+        return Reading(values, None, [], stamped, plain.stamps_ms, memory.families, remembered)
+    known = _families(lines, found.origin, openmetrics, memory)
+    if memory is not None and _retyped(known, memory.families):
+        return _read(plain, openmetrics, None, sample_limit)
+    fresh = _label_sets(lines, unknown, openmetrics, known)
+    origin = found.origin[lines.sample]
+    if memory is not None and len(memory.lines):
+        old_numbers = np.cumsum(memory.lines.sample) - 1
+        origin = np.where(origin >= 0, old_numbers[origin], -1)
+    remembered = _Memory(openmetrics, lines, known)
+    return Reading(values, origin, fresh, stamped, plain.stamps_ms, known, remembered)
+
+
+def _lines(
+    body: bytes, starts: Ints, ends: Ints, found: Alignment, memory: _Memory | None
+) -> tuple[Lines, Ints]:
+    """The lines of ``body``, values still to be read where they changed, and the samples that are new."""
+    if memory is not None and len(memory.lines):
+        old = memory.lines
+        key_ends = starts + (old.key_ends - old.starts)[found.origin]
+        sample = old.sample[found.origin]
+        values = old.values[found.origin]
+    else:
+        key_ends, sample, values = ends.copy(), np.zeros(len(starts), np.bool_), np.full(len(starts), np.nan)
+    unknown = np.flatnonzero(found.origin < 0)
+    for line in unknown.tolist():
+        start, end = int(starts[line]), int(ends[line])
+        comment = start == end or body.startswith(b"#", start)
+        key_ends[line] = end if comment else body.rfind(b" ", start, end) + 1
+        sample[line] = not comment
+        if not comment and not start + 1 < key_ends[line] < end:
+            raise _NotPlainError("expected a series, a blank and a value", line + 1)
+    values[unknown] = np.nan
+    return Lines(body, starts, ends, key_ends, sample, values), unknown[sample[unknown]]
+
+
+def _read_values(lines: Lines, which: Ints) -> None:
+    """Fill in the values of the lines ``which``."""
+    begins = lines.key_ends[which]
+    lengths = lines.ends[which] - begins + 1  # with the line end, which separates them
+    text = np.frombuffer(lines.body, np.uint8)[spans(begins, lengths)].tobytes()
+    try:
+        lines.values[which] = parse_values(text)
+    except BadValueError as error:
+        raise _NotPlainError(str(error), int(which[error.index]) + 1) from None
+
+
+def _label_sets(lines: Lines, unknown: Ints, openmetrics: bool, known: dict[str, Family]) -> list[Labels]:
+    """The label sets of the lines ``unknown``."""
     parser = SeriesParser(openmetrics)
-    for line in np.flatnonzero((origin < 0) & samples).tolist():
-        key = layout.body[layout.starts[line] : layout.key_ends[line]]
+    fresh: list[Labels] = []
+    for line in unknown.tolist():
+        key = lines.key(line)
         try:
             labels = parser.parse(key)
         except LineError as error:
-            raise ExpositionError(str(error), line + 1) from None
+            raise _NotPlainError(str(error), line + 1) from None
         fresh.append(normalized(labels, known) if b'le="' in key or b'quantile="' in key else labels)
-    of_samples = origin[samples]
-    if memory is not None and len(memory.keys):
-        index_of_line = np.cumsum(~memory.comment) - 1
-        of_samples = np.where(of_samples >= 0, index_of_line[of_samples], -1)
-    return of_samples, fresh, known
+    return fresh
 
 
-def _families(layout: Layout, origin: Ints, openmetrics: bool, memory: _Memory | None) -> dict[str, Family]:
+def _families(lines: Lines, origin: Ints, openmetrics: bool, memory: _Memory | None) -> dict[str, Family]:
     """The families; read again only if some comment is not as it was."""
-    of_comments = origin[layout.comment]
-    if memory is not None and len(of_comments) == int(memory.comment.sum()) and (of_comments >= 0).all():
+    of_comments = origin[~lines.sample]
+    if (
+        memory is not None
+        and (of_comments >= 0).all()
+        and len(of_comments) == int(np.count_nonzero(~memory.lines.sample))
+    ):
         return memory.families
     comments: list[Comment] = []
-    last = len(layout.starts) - 1
-    for line in np.flatnonzero(layout.comment).tolist():
+    for line in np.flatnonzero(~lines.sample).tolist():
         try:
-            comment = parse_comment(layout.body[layout.starts[line] : layout.key_ends[line]], openmetrics)
+            comment = parse_comment(lines.key(line), openmetrics)
         except LineError as error:
-            raise ExpositionError(str(error), line + 1) from None
-        if comment.keyword == "EOF" and line != last:
-            raise ExpositionError("there is more behind '# EOF'", line + 2)
+            raise _NotPlainError(str(error), line + 1) from None
+        if comment.keyword == "EOF" and line != len(lines) - 1:
+            raise _NotPlainError("there is more behind '# EOF'", line + 2)
         comments.append(comment)
     return families(comments)
 

@@ -1,15 +1,12 @@
-"""Samples of some series on one time axis, and the windows that range functions see of them.
+"""Samples of some series on one time axis.
 
 Always true: a :class:`Block` says which of its cells hold samples either by markers in the values
-(frames of the sample store) or by a mask (results of subqueries), never both; a :class:`Windows` holds
-samples only. A window is left-open and right-closed, as in Prometheus 3.
+(frames of the sample store) or by a mask (results of subqueries), never both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -111,106 +108,13 @@ class Block:
             full = every_row(is_value(self.between(first, last)))
         return None if full.all() else full
 
-    def valid_between(self, first: int, last: int) -> Mask | None:
-        """Which cells of :meth:`between` hold samples; None: all."""
+    def samples_between(self, first: int, last: int) -> tuple[Floats, Mask | None]:
+        """:meth:`between`, and which of those cells hold samples (None: all)."""
+        values = self.between(first, last)
         if self.marked:
-            mask = is_value(self.between(first, last))
-            return None if mask.all() else mask
-        return None if self.valid is None else self.valid[first:last]
-
-
-class Steps(NamedTuple):
-    """The windows of a range selector at every step: times (``after_ms``, ``until_ms``], int64[T]."""
-
-    after_ms: Ints
-    until_ms: Ints
-
-
-class Rowwise(NamedTuple):
-    """The same windows on a time axis: rows ``first`` up to but not with ``last``, int64[T]."""
-
-    first: Ints
-    last: Ints
-
-
-def rowwise(times: Ints, steps: Steps) -> Rowwise:
-    return Rowwise(
-        times.searchsorted(steps.after_ms, side="right"), times.searchsorted(steps.until_ms, side="right")
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Windows:
-    """Windows over series with samples at times of their own.
-
-    ``values`` and ``times`` hold the samples of one series after another, in time; window i of the
-    W = S * T windows (all steps of the first series, then of the second, ...) are the samples from
-    ``first[i]`` up to but not with ``last[i]``.
-    """
-
-    values: Floats
-    times: Ints
-    first: Ints
-    last: Ints
-    series: int
-    steps: int
-
-    @classmethod
-    def of(cls, blocks: Sequence[Block], steps: Steps) -> Windows:
-        """The windows of every series of ``blocks``, in their order."""
-        parts = [_flattened(block, rowwise(block.times, steps)) for block in blocks]
-        series = sum(len(block) for block in blocks)
-        if len(parts) == 1:
-            return cls(*parts[0], series, len(steps.until_ms))
-        values = np.concatenate([part[0] for part in parts])
-        times = np.concatenate([part[1] for part in parts])
-        offset = 0
-        first, last = [], []
-        for part in parts:
-            first.append(part[2] + offset)
-            last.append(part[3] + offset)
-            offset += len(part[0])
-        return cls(values, times, np.concatenate(first), np.concatenate(last), series, len(steps.until_ms))
-
-    @property
-    def counts(self) -> Ints:
-        """How many samples each window has."""
-        return self.last - self.first
-
-    def scattered(self, chosen: Rows, results: Floats) -> tuple[Floats, Mask | None]:
-        """``results`` of the windows ``chosen`` as values [T, S] and where there are any."""
-        if len(chosen) == len(self.first):
-            return results.reshape(self.series, self.steps).T, None
-        values = np.zeros(len(self.first))
-        values[chosen] = results
-        present = np.zeros(len(self.first), np.bool_)
-        present[chosen] = True
-        return values.reshape(self.series, self.steps).T, present.reshape(self.series, self.steps).T
-
-
-def _flattened(block: Block, rows: Rowwise) -> tuple[Floats, Ints, Ints, Ints]:
-    """The samples of ``block`` in the windows ``rows``: values, times, and each window's first and last."""
-    low, high = int(rows.first.min()), int(rows.last.max())
-    high = max(high, low)
-    values = block.between(low, high)
-    valid = block.valid_between(low, high)
-    times = block.times[low:high]
-    count, series = values.shape
-    first, last = rows.first - low, np.maximum(rows.last, rows.first) - low
-    if valid is None:
-        offsets = np.arange(series, dtype=np.int64)[:, None] * count
-        return values.T.ravel(), np.tile(times, series), (offsets + first).ravel(), (offsets + last).ravel()
-    before = np.zeros((count + 1, series), np.int64)
-    np.cumsum(valid, axis=0, out=before[1:])
-    totals = before[-1]
-    offsets = (np.cumsum(totals) - totals)[:, None]
-    kept = valid.T
-    return (
-        values.T[kept],
-        np.broadcast_to(times, (series, count))[kept],
-        (offsets + before[first].T).ravel(),
-        (offsets + before[last].T).ravel(),
-    )
+            mask = is_value(values)
+            return values, None if mask.all() else mask
+        return values, None if self.valid is None else self.valid[first:last]
 
 
 def every_row(mask: Mask) -> Mask:

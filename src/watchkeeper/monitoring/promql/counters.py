@@ -8,93 +8,55 @@ Prometheus' (promql/functions.go, ``extrapolatedRate``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from watchkeeper.monitoring.labels import Ints, Mask
-from watchkeeper.monitoring.promql.block import Block, Rows, Rowwise, Steps, Windows, rowwise
+from watchkeeper.monitoring.labels import Ints
+from watchkeeper.monitoring.promql.block import Rows
+from watchkeeper.monitoring.promql.windows import (
+    Extrapolation,
+    Outcome,
+    Piece,
+    Ranges,
+    Steps,
+    Windows,
+    overlaid,
+)
 from watchkeeper.monitoring.samples.frame import Floats
 
-Outcome = tuple[Floats, Mask | None]
-"""Values [T, S], and where there are any (None: everywhere)."""
+
+def extrapolated(ranges: Ranges, range_ms: int, *, counter: bool, per_second: bool) -> Outcome:
+    """``rate`` (a counter, per second), ``increase`` (a counter) or ``delta`` of every window."""
+    known = ranges.extrapolations.get(counter)
+    if known is None:
+        known = ranges.extrapolations[counter] = _extrapolation(ranges, counter=counter)
+    with np.errstate(all="ignore"):
+        factor = known.factor / (range_ms / 1000) if per_second else known.factor
+        return known.gained * factor, known.present
 
 
-def extrapolated(
-    blocks: Sequence[Block], steps: Steps, range_ms: int, *, counter: bool, per_second: bool
-) -> Outcome:
-    """``rate`` (a counter, per second), ``increase`` (a counter) or ``delta`` of every window.
-
-    The samples at the ends of all windows are collected block by block, the rest is done once for all;
-    series that miss samples are then done again, sample by sample.
-    """
-    ends = [_Ends.of(block, steps) for block in blocks]
+def _extrapolation(ranges: Ranges, *, counter: bool) -> Extrapolation:
+    """The samples at the ends of all windows are collected block by block, the rest is done once for all;
+    series that miss samples are then done again, sample by sample."""
     with np.errstate(invalid="ignore"):  # of cells without samples, which are overwritten below
-        gained = np.concatenate([each.last - each.first for each in ends], axis=1)
+        gained = np.concatenate([ends.last - ends.first for ends in ranges.ends], axis=1)
     if counter:
         offset = 0
-        for block, each in zip(blocks, ends, strict=True):
-            _correct(block, each.rows, gained[:, offset : offset + len(block)])
-            offset += len(block)
-    sizes = [len(block) for block in blocks]
-    first = np.concatenate([each.first for each in ends], axis=1)
-    extent = _common_extent(ends, steps, sizes)
-    values = _extrapolate(gained, first, extent, range_ms, counter=counter, per_second=per_second)
-    enough = np.stack([each.rows.last - each.rows.first >= 2 for each in ends], axis=1)
-    present = None if enough.all() else np.repeat(enough, sizes, axis=1)
-    columns, holed = holes(blocks, [each.rows for each in ends], steps)
-    if holed:
-        some = _of_windows(Windows.of(holed, steps), steps, range_ms, counter=counter, per_second=per_second)
-        return overlaid((values, present), columns, some)
-    return values, present
-
-
-def holes(blocks: Sequence[Block], rows: Sequence[Rowwise], steps: Steps) -> tuple[Rows, list[Block]]:
-    """Which series (of all in ``blocks``) miss samples in some window, and those series."""
-    columns, holed = [], []
-    offset = 0
-    after_ms = int(steps.after_ms.min())
-    for block, windows in zip(blocks, rows, strict=True):
-        low, high = int(windows.first.min()), int(windows.last.max())
-        full = block.full_since(after_ms, low, high) if high > low else None
-        if full is not None:
-            missing = np.flatnonzero(~full)
-            holed.append(block.series(missing))
-            columns.append(missing + offset)
-        offset += len(block)
-    return (np.concatenate(columns) if columns else np.zeros(0, np.intp)), holed
-
-
-def overlaid(outcome: Outcome, columns: Rows, some: Outcome) -> Outcome:
-    """``outcome`` with the series ``columns`` replaced by ``some``."""
-    values, present = outcome
-    fresh, there = some
-    values[:, columns] = fresh
-    if present is None and there is None:
-        return values, None
-    present = np.ones(values.shape, np.bool_) if present is None else present
-    present[:, columns] = True if there is None else there
-    return values, present
-
-
-class _Ends(NamedTuple):
-    """The first and the last row of every window of a block, and the windows themselves.
-
-    Where a window has no rows these are some rows or other.
-    """
-
-    rows: Rowwise
-    first: Floats
-    last: Floats
-    first_ms: Ints
-    last_ms: Ints
-
-    @classmethod
-    def of(cls, block: Block, steps: Steps) -> _Ends:
-        rows = rowwise(block.times, steps)
-        first, last = np.minimum(rows.first, len(block.times) - 1), np.maximum(rows.last - 1, 0)
-        return cls(rows, block.rows(first), block.rows(last), block.times[first], block.times[last])
+        for piece in ranges.pieces:
+            _correct(piece, gained[:, offset : offset + len(piece.block)])
+            offset += len(piece.block)
+    first = np.concatenate([ends.first for ends in ranges.ends], axis=1)
+    factor = _factor(gained, first, _common_extent(ranges), counter=counter)
+    present = ranges.where_at_least(2)
+    if not ranges.holes.pieces:
+        return Extrapolation(gained, factor, present)
+    windows = ranges.holed_windows
+    chosen = np.flatnonzero(windows.counts >= 2)
+    some_gained, some_factor = _of_windows(windows, chosen, ranges.steps, counter=counter)
+    gained[:, ranges.holes.columns] = windows.scattered(chosen, some_gained)[0]
+    some = windows.scattered(chosen, some_factor)
+    return Extrapolation(gained, *overlaid((factor, present), ranges.holes.columns, some))
 
 
 class Extent(NamedTuple):
@@ -120,18 +82,20 @@ def _extent(first_ms: Ints, last_ms: Ints, intervals: Ints, steps: Steps) -> Ext
     )
 
 
-def _common_extent(ends: Sequence[_Ends], steps: Steps, sizes: Sequence[int]) -> Extent:
+def _common_extent(ranges: Ranges) -> Extent:
     """Per step and series, from what is the same for all series of a block."""
-    first = np.stack([each.first_ms for each in ends], axis=1)
-    last = np.stack([each.last_ms for each in ends], axis=1)
-    intervals = np.stack([np.maximum(each.rows.last - each.rows.first - 1, 1) for each in ends], axis=1)
-    per_block = _extent(first, last, intervals, Steps(steps.after_ms[:, None], steps.until_ms[:, None]))
-    return Extent(*(np.repeat(part, sizes, axis=1) for part in per_block))
+    first = np.stack([ends.first_ms for ends in ranges.ends], axis=1)
+    last = np.stack([ends.last_ms for ends in ranges.ends], axis=1)
+    intervals = np.maximum(ranges.counts() - 1, 1)
+    after_ms, until_ms = ranges.steps
+    per_block = _extent(first, last, intervals, Steps(after_ms[:, None], until_ms[:, None]))
+    return Extent(*(ranges.per_series(part) for part in per_block))
 
 
-def _correct(block: Block, rows: Rowwise, gained: Floats) -> None:
+def _correct(piece: Piece, gained: Floats) -> None:
     """Add to ``gained`` what counters lost in resets."""
-    low, high = int(rows.first.min()), int(rows.last.max())
+    block, rows = piece
+    low, high = rows.low, rows.high
     if high - low < 2:
         return
     suspects: Rows | None = None
@@ -152,10 +116,8 @@ def _correct(block: Block, rows: Rowwise, gained: Floats) -> None:
     gained[steps[:, None], columns] += spans(lost, rows.first[steps] - low + 1, rows.last[steps] - low)
 
 
-def _of_windows(windows: Windows, steps: Steps, range_ms: int, *, counter: bool, per_second: bool) -> Outcome:
-    """Where series have samples at times of their own."""
-    counts = windows.counts
-    chosen = np.flatnonzero(counts >= 2)
+def _of_windows(windows: Windows, chosen: Rows, steps: Steps, *, counter: bool) -> tuple[Floats, Floats]:
+    """What was gained and the factor, where series have samples at times of their own."""
     first, last = windows.first[chosen], windows.last[chosen]
     start = windows.values[first]
     gained = windows.values[last - 1] - start
@@ -169,11 +131,23 @@ def _of_windows(windows: Windows, steps: Steps, range_ms: int, *, counter: bool,
     extent = _extent(
         windows.times[first],
         windows.times[last - 1],
-        counts[chosen] - 1,
+        last - first - 1,
         Steps(steps.after_ms[step], steps.until_ms[step]),
     )
-    results = _extrapolate(gained, start, extent, range_ms, counter=counter, per_second=per_second)
-    return windows.scattered(chosen, results)
+    return gained, _factor(gained, start, extent, counter=counter)
+
+
+def _factor(gained: Floats, first: Floats, extent: Extent, *, counter: bool) -> Floats:
+    """By how much more a window has than lies between its samples; a counter is not taken to have been
+    below zero."""
+    sampled, before, after = extent
+    with np.errstate(all="ignore"):
+        if counter:
+            to_zero = sampled * (first / gained)
+            sooner = (gained > 0) & (first >= 0) & (to_zero < before)
+            before = np.where(sooner, to_zero, before)
+        factor: Floats = (sampled + before + after) / sampled
+    return factor
 
 
 def spans(cells: Floats, first: Ints, last: Ints) -> Floats:
@@ -185,52 +159,29 @@ def spans(cells: Floats, first: Ints, last: Ints) -> Floats:
     return sums
 
 
-def _extrapolate(
-    gained: Floats, first: Floats, extent: Extent, range_ms: int, *, counter: bool, per_second: bool
-) -> Floats:
-    """From what was gained between the first and the last sample to what is gained in the window; a
-    counter is not taken to have been below zero."""
-    sampled, before, after = extent
-    with np.errstate(all="ignore"):
-        if counter:
-            to_zero = sampled * (first / gained)
-            sooner = (gained > 0) & (first >= 0) & (to_zero < before)
-            before = np.where(sooner, to_zero, before)
-        factor = (sampled + before + after) / sampled
-        if per_second:
-            factor /= range_ms / 1000
-        gained *= factor
-    return gained
-
-
-def instantaneous(blocks: Sequence[Block], steps: Steps, *, counter: bool) -> Outcome:
+def instantaneous(ranges: Ranges, *, counter: bool) -> Outcome:
     """``irate`` (a counter, per second) or ``idelta`` of the last two samples of every window."""
-    sizes = [len(block) for block in blocks]
-    rows = [rowwise(block.times, steps) for block in blocks]
-    last = [np.maximum(each.last - 1, 0) for each in rows]
-    older = [np.maximum(each.last - 2, 0) for each in rows]
-    apart = [block.times[a] - block.times[b] for block, a, b in zip(blocks, last, older, strict=True)]
+    newest, older, apart = [], [], []
+    for block, rows in ranges.pieces:
+        last, before = np.maximum(rows.last - 1, 0), np.maximum(rows.last - 2, 0)
+        newest.append(block.rows(last))
+        older.append(block.rows(before))
+        apart.append(block.times[last] - block.times[before])
     values = _instantaneous(
-        np.concatenate([block.rows(each) for block, each in zip(blocks, last, strict=True)], axis=1),
-        np.concatenate([block.rows(each) for block, each in zip(blocks, older, strict=True)], axis=1),
-        np.repeat(np.stack(apart, axis=1), sizes, axis=1),
+        np.concatenate(newest, axis=1),
+        np.concatenate(older, axis=1),
+        ranges.per_series(np.stack(apart, axis=1)),
         counter=counter,
     )
-    enough = np.stack([each.last - each.first >= 2 for each in rows], axis=1)
-    present = None if enough.all() else np.repeat(enough, sizes, axis=1)
-    columns, holed = holes(blocks, rows, steps)
-    if not holed:
-        return values, present
-    windows = Windows.of(holed, steps)
+    outcome = values, ranges.where_at_least(2)
+    if not ranges.holes.pieces:
+        return outcome
+    windows = ranges.holed_windows
     chosen = np.flatnonzero(windows.counts >= 2)
     at = windows.last[chosen] - 1
-    results = _instantaneous(
-        windows.values[at],
-        windows.values[at - 1],
-        windows.times[at] - windows.times[at - 1],
-        counter=counter,
-    )
-    return overlaid((values, present), columns, windows.scattered(chosen, results))
+    apart_ms = windows.times[at] - windows.times[at - 1]
+    results = _instantaneous(windows.values[at], windows.values[at - 1], apart_ms, counter=counter)
+    return overlaid(outcome, ranges.holes.columns, windows.scattered(chosen, results))
 
 
 def _instantaneous(newest: Floats, older: Floats, apart_ms: Ints, *, counter: bool) -> Floats:
@@ -242,9 +193,9 @@ def _instantaneous(newest: Floats, older: Floats, apart_ms: Ints, *, counter: bo
         return per_second
 
 
-def changes(blocks: Sequence[Block], steps: Steps, *, resets_only: bool) -> Outcome:
+def changes(ranges: Ranges, *, resets_only: bool) -> Outcome:
     """How often the value changed (or, ``resets_only``, went down) in every window."""
-    windows = Windows.of(blocks, steps)
+    windows = ranges.windows()
     chosen = np.flatnonzero(windows.counts > 0)
     values = windows.values
     before = np.zeros(len(values) + 1, np.int64)  # before[i]: changes from sample 0 to sample i

@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import numpy as np
-
 from watchkeeper.monitoring.labels import Ints, Mask
 from watchkeeper.monitoring.promql.ast import (
     Expr,
@@ -38,7 +36,7 @@ from watchkeeper.monitoring.promql.result import EvaluationError, Result, Series
 from watchkeeper.monitoring.promql.selectors import RangeSource
 from watchkeeper.monitoring.promql.traversal import children
 from watchkeeper.monitoring.promql.vector import Grid, Vector
-from watchkeeper.monitoring.samples.frame import Floats, Storage, is_value
+from watchkeeper.monitoring.samples.frame import Floats, Storage
 
 DEFAULT_LOOKBACK_MS = 300_000
 DEFAULT_STEP_MS = 60_000
@@ -283,19 +281,16 @@ def _column(times: Ints, values: Floats, mask: Mask | None) -> list[tuple[int, f
 def _raw(node: RangeSource, evaluation: Evaluation, compiler: Compiler) -> list[Series]:
     """The samples in a range selector or subquery, as they are."""
     grid = evaluation.grid
-    steps, blocks = node.blocks(evaluation, grid)
     series: list[Series] = []
     points = 0
-    for block in blocks:
-        first = int(np.searchsorted(block.times, int(steps.after_ms[0]), side="right"))
-        last = int(np.searchsorted(block.times, int(steps.until_ms[0]), side="right"))
+    for block, rows in node.ranges(evaluation, grid).pieces:
+        first, last = rows.low, rows.high
         if last <= first:
             continue
         evaluation.spend(len(block) * (last - first))
         points += len(block) * (last - first)
         _check_size(points, evaluation)
-        values = block.between(first, last)
-        valid = is_value(values) if block.marked else block.valid_between(first, last)
+        values, valid = block.samples_between(first, last)
         vector = Vector(block.labels, block.refs, values, valid, block.dropped).normal()
         if not len(vector):
             continue

@@ -20,6 +20,7 @@ from watchkeeper.monitoring.promql.block import Block
 from watchkeeper.monitoring.promql.projection import Names
 from watchkeeper.monitoring.promql.result import EvaluationError
 from watchkeeper.monitoring.promql.vector import Grid, Vector
+from watchkeeper.monitoring.promql.windows import Ranges
 from watchkeeper.monitoring.samples.frame import Floats, Selection, Storage
 
 TOO_MANY_SAMPLES = "query processing would load too many samples into memory in query execution"
@@ -93,21 +94,21 @@ class Evaluation:
         self._memo: dict[tuple[int, Grid], tuple[Vector, list[Annotation]]] = {}
         self._selections: dict[tuple[Matcher, ...], tuple[int, int, Selection]] = {}
         self._blocks: dict[int, tuple[Selection, list[Block]]] = {}
+        self._ranges: dict[tuple[int, Grid], tuple[Ranges, list[Annotation]]] = {}
         self._collected: list[Annotation] = []
         self._held = 0
         self._passing = 0
 
     # -- values of nodes -----------------------------------------------------------------------
 
-    def vector(self, node: VectorNode, grid: Grid, *, remember: bool = False) -> Vector:
-        """What ``node`` is on ``grid``; ``remember``: it will be asked for again."""
+    def vector(self, node: VectorNode, grid: Grid) -> Vector:
+        """What ``node`` is on ``grid``."""
         if node.invariant and grid.steps > 1:
             single = self.vector(node, grid.first())
             self.spend(len(single) * grid.steps)
             return single.spread(grid.steps)
         key = (id(node), grid)
-        remember = remember or node.users > 1
-        if remember:
+        if node.users > 1:
             known = self._memo.get(key)
             if known is not None:
                 self._collected.extend(known[1])
@@ -118,7 +119,7 @@ class Evaluation:
         with np.errstate(all="ignore"):  # NaN and Inf are ordinary results
             vector = node.run(self, grid)
         self._passing = passing  # what its operands took is free again
-        if remember:
+        if node.users > 1:
             self._memo[key] = (vector, self._collected)
             self._held += vector.cells
         else:
@@ -155,6 +156,16 @@ class Evaluation:
             blocks = [Block.of_frame(selection.labels, frame) for frame in frames]
             known = self._blocks[id(selection)] = (selection, blocks)
         return known[1]
+
+    def remembered(self, key: tuple[int, Grid], make: Callable[[], Ranges]) -> Ranges:
+        """The windows ``key``, made when first asked for."""
+        known = self._ranges.get(key)
+        if known is None:
+            outer, self._collected = self._collected, []
+            known = self._ranges[key] = (make(), self._collected)
+            self._collected = outer
+        self._collected.extend(known[1])
+        return known[0]
 
     def annotate(self, annotation: Annotation) -> None:
         self._collected.append(annotation)

@@ -7,23 +7,23 @@ loop goes over series.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
 from watchkeeper.monitoring.labels import Ints
-from watchkeeper.monitoring.promql.block import Block, Rows, Steps, Windows, rowwise
-from watchkeeper.monitoring.promql.counters import Outcome, holes, overlaid
+from watchkeeper.monitoring.promql.block import Rows
 from watchkeeper.monitoring.promql.summation import means, positions, segment_sums, sums
+from watchkeeper.monitoring.promql.windows import Outcome, Ranges, overlaid
 from watchkeeper.monitoring.samples.frame import Floats
 
 Kernel = Callable[[Floats, Rows, Ints], Floats]
 """(samples, where each window begins, how many it has) -> one result per window, none of them empty."""
 
 
-def over_time(blocks: Sequence[Block], steps: Steps, kernel: Kernel) -> Outcome:
+def over_time(ranges: Ranges, kernel: Kernel) -> Outcome:
     """``kernel`` of every window that holds a sample."""
-    windows = Windows.of(blocks, steps)
+    windows = ranges.windows()
     counts = windows.counts
     chosen = np.flatnonzero(counts > 0)
     if not len(chosen):
@@ -31,30 +31,21 @@ def over_time(blocks: Sequence[Block], steps: Steps, kernel: Kernel) -> Outcome:
     return windows.scattered(chosen, kernel(windows.values, windows.first[chosen], counts[chosen]))
 
 
-def newest_or_oldest(blocks: Sequence[Block], steps: Steps, *, newest: bool) -> Outcome:
+def newest_or_oldest(ranges: Ranges, *, newest: bool) -> Outcome:
     """``last_over_time`` or ``first_over_time``."""
-    sizes = [len(block) for block in blocks]
-    rows = [rowwise(block.times, steps) for block in blocks]
-    picked = [
-        np.maximum(each.last - 1, 0) if newest else np.minimum(each.first, len(block.times) - 1)
-        for block, each in zip(blocks, rows, strict=True)
-    ]
-    values = np.concatenate([block.rows(row) for block, row in zip(blocks, picked, strict=True)], axis=1)
-    enough = np.stack([each.last > each.first for each in rows], axis=1)
-    there = None if enough.all() else np.repeat(enough, sizes, axis=1)
-    columns, holed = holes(blocks, rows, steps)
-    if not holed:
-        return values, there
-    if newest:
-        some = over_time(holed, steps, lambda values, starts, counts: values[starts + counts - 1])
-    else:
-        some = over_time(holed, steps, lambda values, starts, counts: values[starts])
-    return overlaid((values, there), columns, some)
+    values = np.concatenate([ends.last if newest else ends.first for ends in ranges.ends], axis=1)
+    outcome = values, ranges.where_at_least(1)
+    if not ranges.holes.pieces:
+        return outcome
+    windows = ranges.holed_windows
+    chosen = np.flatnonzero(windows.counts > 0)
+    at = windows.last[chosen] - 1 if newest else windows.first[chosen]
+    return overlaid(outcome, ranges.holes.columns, windows.scattered(chosen, windows.values[at]))
 
 
-def present(blocks: Sequence[Block], steps: Steps) -> Outcome:
+def present(ranges: Ranges) -> Outcome:
     """``present_over_time``: 1 where the window holds a sample."""
-    return over_time(blocks, steps, lambda values, starts, counts: np.ones(len(starts)))
+    return over_time(ranges, lambda values, starts, counts: np.ones(len(starts)))
 
 
 def count(values: Floats, starts: Rows, counts: Ints) -> Floats:
@@ -123,9 +114,9 @@ def quantiles(values: Floats, starts: Rows, counts: Ints, quantile: Floats) -> F
     return np.where(np.isnan(quantile), np.nan, result)
 
 
-def quantile_over_time(blocks: Sequence[Block], steps: Steps, quantile: Floats) -> Outcome:
+def quantile_over_time(ranges: Ranges, quantile: Floats) -> Outcome:
     """``quantile`` has one value per step."""
-    windows = Windows.of(blocks, steps)
+    windows = ranges.windows()
     counts = windows.counts
     chosen = np.flatnonzero(counts > 0)
     if not len(chosen):
@@ -135,12 +126,10 @@ def quantile_over_time(blocks: Sequence[Block], steps: Steps, quantile: Floats) 
     return windows.scattered(chosen, results)
 
 
-def regression(
-    blocks: Sequence[Block], steps: Steps, *, at_ms: Ints | None = None, ahead: Floats | None = None
-) -> Outcome:
+def regression(ranges: Ranges, *, at_ms: Ints | None = None, ahead: Floats | None = None) -> Outcome:
     """``deriv`` (the slope of the least-squares line) or ``predict_linear``: that line ``ahead`` seconds
     after ``at_ms``, both one per step."""
-    windows = Windows.of(blocks, steps)
+    windows = ranges.windows()
     counts = windows.counts
     chosen = np.flatnonzero(counts > 1)
     if not len(chosen):

@@ -7,7 +7,7 @@ does not look like a counter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -15,12 +15,11 @@ from watchkeeper.monitoring.labels import METRIC_NAME, Ints, LabelStore, Mask, R
 from watchkeeper.monitoring.promql import counters, over_time
 from watchkeeper.monitoring.promql.annotations import invalid_quantile, possible_non_counter
 from watchkeeper.monitoring.promql.ast import Call
-from watchkeeper.monitoring.promql.block import Block, Steps, rowwise
-from watchkeeper.monitoring.promql.counters import Outcome
 from watchkeeper.monitoring.promql.evaluation import Evaluation, Node, ScalarNode, VectorNode
 from watchkeeper.monitoring.promql.instant_functions import wanted_labels
 from watchkeeper.monitoring.promql.selectors import RangeSource
 from watchkeeper.monitoring.promql.vector import Grid, Vector, empty_vector
+from watchkeeper.monitoring.promql.windows import Outcome, Ranges
 from watchkeeper.monitoring.samples.frame import Floats
 
 COUNTER_SUFFIXES = ("_total", "_sum", "_count", "_bucket")
@@ -57,61 +56,55 @@ class RangeFunction(VectorNode):
         self._counter_names = _CounterNames() if expr.func in ("rate", "increase") else None
 
     def run(self, evaluation: Evaluation, grid: Grid) -> Vector:
-        steps, blocks = self.source.blocks(evaluation, grid)
-        if not blocks:
+        ranges = self.source.ranges(evaluation, grid)
+        if not ranges.pieces:
             return empty_vector(evaluation.workspace.derived, grid.steps)
-        for block in blocks:
-            self._spend(evaluation, block, steps)
-        values, present = self._kernel(evaluation, grid)(blocks, steps)
-        labels = blocks[0].labels
-        refs = blocks[0].refs if len(blocks) == 1 else np.concatenate([block.refs for block in blocks])
-        dropped = blocks[0].dropped if self.keeps_name else True
-        vector = Vector(labels, refs, values, present, dropped).normal()
+        self._spend(evaluation, ranges)
+        values, present = self._kernel(evaluation, grid)(ranges)
+        first = ranges.pieces[0].block
+        dropped = first.dropped if self.keeps_name else True
+        vector = Vector(first.labels, ranges.refs, values, present, dropped).normal()
         if self._counter_names is not None and len(vector):
             for name in self._counter_names.unlikely(vector.labels, vector.refs):
                 evaluation.annotate(possible_non_counter(name, self.source.expr))
         return vector
 
-    def _spend(self, evaluation: Evaluation, block: Block, steps: Steps) -> None:
-        rows = rowwise(block.times, steps)
-        if self.function in _EXPANDING:
-            read = int((rows.last - rows.first).sum())
-        elif self._counter_names is None:
-            read = int(rows.last.max()) - int(rows.first.min())
-        else:
-            read = 2
-        evaluation.spend(len(block) * (read + len(steps.until_ms)))
+    def _spend(self, evaluation: Evaluation, ranges: Ranges) -> None:
+        for block, rows in ranges.pieces:
+            if self.function in _EXPANDING:
+                read = int((rows.last - rows.first).sum())
+            else:
+                read = 2 if self._counter_names is not None else rows.high - rows.low
+            evaluation.spend(len(block) * (read + len(rows.first)))
 
-    def _kernel(self, evaluation: Evaluation, grid: Grid) -> Callable[[Sequence[Block], Steps], Outcome]:
+    def _kernel(self, evaluation: Evaluation, grid: Grid) -> Callable[[Ranges], Outcome]:
         function, range_ms = self.function, self.source.range_ms
         if function in ("rate", "increase", "delta"):
             counter, per_second = function != "delta", function == "rate"
-            return lambda blocks, steps: counters.extrapolated(
-                blocks, steps, range_ms, counter=counter, per_second=per_second
+            return lambda ranges: counters.extrapolated(
+                ranges, range_ms, counter=counter, per_second=per_second
             )
         if function in ("irate", "idelta"):
             counter = function == "irate"
-            return lambda blocks, steps: counters.instantaneous(blocks, steps, counter=counter)
+            return lambda ranges: counters.instantaneous(ranges, counter=counter)
         if function in ("changes", "resets"):
             resets = function == "resets"
-            return lambda blocks, steps: counters.changes(blocks, steps, resets_only=resets)
+            return lambda ranges: counters.changes(ranges, resets_only=resets)
         if function in ("last_over_time", "first_over_time"):
             newest = function == "last_over_time"
-            return lambda blocks, steps: over_time.newest_or_oldest(blocks, steps, newest=newest)
+            return lambda ranges: over_time.newest_or_oldest(ranges, newest=newest)
         if function == "present_over_time":
             return over_time.present
         if function == "deriv":
             return over_time.regression
         parameter = None if self.parameter is None else evaluation.scalar(self.parameter, grid)
         if parameter is not None and function == "predict_linear":
-            return lambda blocks, steps: over_time.regression(
-                blocks, steps, at_ms=grid.times(), ahead=parameter
-            )
+            return lambda ranges: over_time.regression(ranges, at_ms=grid.times(), ahead=parameter)
         if parameter is not None and function == "quantile_over_time":
             self._check_quantile(evaluation, parameter)
-            return lambda blocks, steps: over_time.quantile_over_time(blocks, steps, parameter)
+            return lambda ranges: over_time.quantile_over_time(ranges, parameter)
         chosen = _KERNELS[function]
-        return lambda blocks, steps: over_time.over_time(blocks, steps, chosen)
+        return lambda ranges: over_time.over_time(ranges, chosen)
 
     def _check_quantile(self, evaluation: Evaluation, quantile: Floats) -> None:
         outside = np.isnan(quantile) | (quantile < 0) | (quantile > 1)
@@ -130,10 +123,10 @@ class AbsentOverTime(VectorNode):
 
     def run(self, evaluation: Evaluation, grid: Grid) -> Vector:
         derived = evaluation.workspace.derived
-        steps, blocks = self.source.blocks(evaluation, grid)
+        ranges = self.source.ranges(evaluation, grid)
         somewhere: Mask = np.zeros(grid.steps, np.bool_)
-        if blocks:
-            _, present = over_time.present(blocks, steps)
+        if ranges.pieces:
+            _, present = over_time.present(ranges)
             somewhere[:] = True if present is None else np.logical_or.reduce(present, axis=1)
         if somewhere.all():
             return empty_vector(derived, grid.steps)

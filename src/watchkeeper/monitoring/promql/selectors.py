@@ -14,9 +14,10 @@ import numpy as np
 
 from watchkeeper.monitoring.labels import Ints, Mask
 from watchkeeper.monitoring.promql.ast import At, MatrixSelector, Subquery, VectorSelector
-from watchkeeper.monitoring.promql.block import Block, Steps
+from watchkeeper.monitoring.promql.block import Block
 from watchkeeper.monitoring.promql.evaluation import Evaluation, Node, VectorNode
 from watchkeeper.monitoring.promql.vector import Grid, Vector, empty_vector
+from watchkeeper.monitoring.promql.windows import Ranges, Steps
 from watchkeeper.monitoring.samples.frame import ABSENT_BITS, STALE_BITS, Floats, Frame
 
 
@@ -134,8 +135,14 @@ class RangeSource(Node):
 
     range_ms: int
 
+    def ranges(self, evaluation: Evaluation, grid: Grid) -> Ranges:
+        """The windows at every step of ``grid``, worked out once where several functions want them."""
+        if self.users < 2:
+            return self._ranges(evaluation, grid)
+        return evaluation.remembered((id(self), grid), lambda: self._ranges(evaluation, grid))
+
     @abstractmethod
-    def blocks(self, evaluation: Evaluation, grid: Grid) -> tuple[Steps, list[Block]]:
+    def _ranges(self, evaluation: Evaluation, grid: Grid) -> Ranges:
         """The windows at every step of ``grid``, and the samples in them."""
 
 
@@ -148,12 +155,12 @@ class RangeSelector(RangeSource):
         self.range_ms = expr.range_ms
         self.invariant = expr.selector.at is not None
 
-    def blocks(self, evaluation: Evaluation, grid: Grid) -> tuple[Steps, list[Block]]:
+    def _ranges(self, evaluation: Evaluation, grid: Grid) -> Ranges:
         selector = self.selector
         until = moved(evaluation, grid.times(), selector.at, selector.offset_ms)
         steps = Steps(until - self.range_ms, until)
         selection = evaluation.select(selector.matchers, int(steps.after_ms.min()) + 1, int(until.max()))
-        return steps, evaluation.blocks(selection)
+        return Ranges(evaluation.blocks(selection), steps)
 
 
 class SubquerySource(RangeSource):
@@ -166,7 +173,7 @@ class SubquerySource(RangeSource):
         self.inner = inner
         self.invariant = expr.at is not None
 
-    def blocks(self, evaluation: Evaluation, grid: Grid) -> tuple[Steps, list[Block]]:
+    def _ranges(self, evaluation: Evaluation, grid: Grid) -> Ranges:
         subquery = self.subquery
         until = moved(evaluation, grid.times(), subquery.at, subquery.offset_ms)
         steps = Steps(until - self.range_ms, until)
@@ -174,10 +181,10 @@ class SubquerySource(RangeSource):
         first = (int(steps.after_ms.min()) // step + 1) * step
         count = (int(until.max()) - first) // step + 1
         if count < 1:
-            return steps, []
+            return Ranges([], steps)
         inner_grid = Grid(first, step, count)
         evaluation.spend(count)
-        vector = evaluation.vector(self.inner, inner_grid, remember=self.users > 1)
+        vector = evaluation.vector(self.inner, inner_grid)
         if not len(vector):
-            return steps, []
-        return steps, [Block.of_vector(vector, inner_grid.times())]
+            return Ranges([], steps)
+        return Ranges([Block.of_vector(vector, inner_grid.times())], steps)

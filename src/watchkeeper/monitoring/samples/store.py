@@ -181,7 +181,7 @@ class SampleStore:
         with self.lock:
             if self._in_memory(start_ms, end_ms):
                 hits = self._selectors.hits(matchers, self._groups, self._version)
-                frames = [hit.frame() for hit in hits]
+                frames = [hit.frame() for hit in hits if len(hit.group.head)]
                 repeated = [self.owners.shared(frame.refs) for frame in frames]
                 if any(mask is not None for mask in repeated):
                     frames = without_repeats(frames, repeated)
