@@ -200,7 +200,7 @@ def slow_share(demo: Demo) -> Callable[[], float]:
         quick = total(after, bucket, le="1") - total(before, bucket, le="1")
         return 1 - quick / every
 
-    return over(demo, BACKEND, measure, 3.2)
+    return over(demo, BACKEND, measure, 2.2)
 
 
 def failed_logins(demo: Demo) -> Callable[[], float]:
@@ -213,7 +213,7 @@ def failed_logins(demo: Demo) -> Callable[[], float]:
         every = failed + count(outcome="success")
         return failed / every if every else 0.0
 
-    return over(demo, BACKEND, measure, 2.0)
+    return over(demo, BACKEND, measure, 1.5)
 
 
 @pytest.mark.parametrize(

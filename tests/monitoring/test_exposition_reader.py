@@ -174,7 +174,7 @@ def test_more_samples_than_allowed_are_not_read() -> None:
         (b"a 1\n\nb x\n", "", "line 3: 'x' is not a value"),
         (b"a 1\nb 1e999\n", "", "line 2: value '1e999' is out of range"),
         (b"# TYPE a b c\n", "", "line 1: metric type 'b c' is not one of"),
-        (b"a 1\na 1 2 3\n", "", "line 2: expected 'value [timestamp in milliseconds]'"),
+        (b"a 1\na 1 2 3\n", "", "line 2: a number too many behind the value"),
         (b"a\n", "", "line 1: expected a blank and a value"),
         (b"\x89PNG\r\n\x1a\n\x00\x00", "", "expected a metric name"),
         (b"a 1\n", OPENMETRICS, "does not end with '# EOF'"),

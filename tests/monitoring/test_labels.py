@@ -6,13 +6,12 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from watchkeeper.monitoring import labels as labels_module
 from watchkeeper.monitoring.labels import (
-    Grouping,
     Ints,
     Labels,
     LabelStore,
@@ -53,8 +52,6 @@ class Churn(RuleBasedStateMachine):
         self.alive: dict[Labels, int] = {}
         self.filled: list[int] = []
         self.map = RefMap(self.store, self._fill)
-        self.by = Grouping(self.store, ["job", "env"], without=False)
-        self.without = Grouping(self.store, ["pod"], without=True)
 
     def _fill(self, refs: Ints) -> Ints:
         self.filled.extend(refs.tolist())
@@ -88,13 +85,6 @@ class Churn(RuleBasedStateMachine):
         for labels, matched in zip(self.alive, found, strict=True):
             values = dict(labels)
             assert matched == all(_accepts(matcher, values.get(matcher.name, "")) for matcher in matchers)
-
-    @rule()
-    def group(self) -> None:
-        for grouping, kept in ((self.by, {"job", "env"}), (self.without, {"job", "env"})):
-            numbers = grouping.numbers(self._refs()).tolist()
-            for labels, number in zip(self.alive, numbers, strict=True):
-                assert grouping.groups[number] == tuple(pair for pair in labels if pair[0] in kept)
 
     @rule()
     def map_refs(self) -> None:
@@ -233,14 +223,3 @@ def test_a_matcher_asks_each_value_once() -> None:
 def test_a_predicate_matches_whole_values(op: MatchOp, wanted: str, accepted: list[str]) -> None:
     accepts = predicate(Matcher("x", op, wanted))
     assert [value for value in ("", "a", "ab", "a\nb") if accepts(value)] == accepted
-
-
-@given(st.lists(LABELS, min_size=1, max_size=10, unique=True), st.sets(st.sampled_from(NAMES)))
-@settings(max_examples=60, deadline=None)
-def test_groups_without_labels_never_have_a_name(sets: list[Labels], names: set[str]) -> None:
-    store = LabelStore()
-    grouping = Grouping(store, names, without=True)
-    refs = np.array([store.intern(labels) for labels in sets])
-    groups = [grouping.groups[number] for number in grouping.numbers(refs).tolist()]
-    gone = {*names, "__name__"}
-    assert groups == [tuple(pair for pair in labels if pair[0] not in gone) for labels in sets]

@@ -199,6 +199,21 @@ def test_a_page_ends_for_want_of_data_after_five_minutes_and_says_so(stage: Stag
     assert dict(resolved.evidence) == {CLAUSE: "unknown"}
 
 
+def test_silence_brings_what_is_pending_no_closer_to_firing_and_forgets_it_only_later(stage: Stage) -> None:
+    queue = 'job_queue_depth{queue="a"} 500\n'  # warns after ten minutes
+    for _ in range(21):
+        stage.tick(queue)  # five of them are over
+    for _ in range(19):
+        stage.tick("")
+        assert [alert.state.value for alert in stage.service.alerts()] == ["pending"]
+    for step in range(1, 22):
+        stage.tick(queue)
+        assert stage.firing() == (["JobsQueueDepthWarn"] if step >= 20 else [])
+    for _ in range(21):
+        stage.tick("")
+    assert stage.firing() == []
+
+
 def test_one_of_many_that_ends_resolves_while_its_service_is_heard(stage: Stage) -> None:
     queues = 'job_queue_depth{queue="a"} 500\n', 'job_queue_depth{queue="b"} 500\n'
     for _ in range(41):

@@ -124,6 +124,22 @@ def test_time_that_was_pending_is_kept_and_time_away_is_not_counted(stage: Stage
         assert stage.firing() == (["JobsQueueDepthWarn"] if step >= 20 else [])
 
 
+def test_a_first_evaluation_before_the_first_scrape_ends_nothing(
+    stage: Stage, pagerduty: FakePagerDuty
+) -> None:
+    queue = 'job_queue_depth{queue="scans"} 500\n'
+    for _ in range(21):
+        stage.tick(BAD + queue)
+    stage.clock.advance(7200)
+    stage.restart()
+    stage.evaluate()  # what was scraped before is too old to be seen
+    for step in range(1, 22):
+        stage.tick(BAD + queue)
+        assert ("JobsQueueDepthWarn" in stage.firing()) is (step >= 20)
+    deliver(stage)
+    assert histories(pagerduty) == [["trigger"], ["trigger"]]
+
+
 def test_the_end_of_a_pending_alert_during_a_restart_forgets_it(stage: Stage) -> None:
     stage.tick('job_queue_depth{queue="scans"} 500\n')
     stage.restart()

@@ -1,7 +1,8 @@
 """What the role ``watch`` answers to the other roles: queries, rules, alerts, targets, the overview.
 
-Always true: queries run on copies in threads of their own, each with a deadline; nothing that is asked here
-holds up a scrape or an evaluation for longer than a copy takes (tests/app/test_watch.py).
+Always true: queries run on copies in threads of their own, each with a deadline and a bounded answer; nothing
+that is asked here holds up a scrape or an evaluation for longer than a copy takes, nor the end of the role
+(tests/app/test_answers.py, tests/app/test_serve.py).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
@@ -18,7 +19,7 @@ from watchkeeper.app.evaluating import Evaluating
 from watchkeeper.app.wire import Handler, RefusedError
 from watchkeeper.monitoring import overview, query_api, rules_api
 from watchkeeper.monitoring.promql.engine import Engine
-from watchkeeper.monitoring.query_api import Data, QueryError
+from watchkeeper.monitoring.query_api import Data, Deadline, QueryError
 from watchkeeper.monitoring.samples.errors import SampleStoreError
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.targets import TargetStatus
@@ -33,6 +34,7 @@ from watchkeeper.store.models import outbox
 
 QUERY_THREADS = 4
 DELIVERIES_SHOWN = 10
+T = TypeVar("T")
 
 
 class SampleAnswers:
@@ -43,67 +45,61 @@ class SampleAnswers:
         self._samples = samples
         self._clock = clock
         self._pool = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="query")
+        self._closing = False
 
     def handlers(self) -> dict[str, Handler]:
         """By the name of the question."""
         return {
-            "query": self._timed(query_api.instant),
-            "query_range": self._timed(query_api.over_range),
-            "series": self._listed(query_api.series),
-            "labels": self._listed(query_api.label_names),
-            "label_values": self._listed(query_api.label_values),
-            "metadata": self._metadata,
+            "query": self._about(self._engine, query_api.instant),
+            "query_range": self._about(self._engine, query_api.over_range),
+            "series": self._about(self._samples, query_api.series),
+            "labels": self._about(self._samples, query_api.label_names),
+            "label_values": self._about(self._samples, query_api.label_values),
+            "metadata": self._about(self._samples, _metadata),
         }
 
     def close(self) -> None:
-        """Give up what has not begun."""
+        """Give up what has not begun, and soon what has."""
+        self._closing = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _timed(self, evaluate: Callable[[Engine, dict[str, Any], Callable[[], bool]], Data]) -> Handler:
+    def _about(self, of: T, read: Callable[[T, dict[str, Any], Deadline], Data]) -> Handler:
         async def handler(asked: dict[str, Any]) -> bytes:
             seconds: float = asked["timeout_ms"] / 1000
             end = self._clock.monotonic() + seconds
 
             def expired() -> bool:
-                return self._clock.monotonic() > end
+                return self._closing or self._clock.monotonic() > end
 
-            def work() -> Data:
+            def work() -> bytes:
                 if expired():
                     raise QueryError("timeout", f"the query waited {seconds:g} s for others before it")
                 try:
-                    return evaluate(self._engine, asked, expired)
+                    data, warnings = read(of, asked, Deadline(expired))
                 except QueryError as error:
                     if expired():
                         raise QueryError("timeout", f"the query took longer than {seconds:g} s") from error
                     raise
+                return envelope(data, warnings)
 
-            return await self._run(work)
+            try:
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+            except QueryError as error:
+                raise RefusedError(error.kind, str(error)) from None
+            except SampleStoreError as error:
+                raise RefusedError("execution", str(error)) from None
 
         return handler
 
-    def _listed(self, read: Callable[[SampleStore, dict[str, Any]], Data]) -> Handler:
-        async def handler(asked: dict[str, Any]) -> bytes:
-            return await self._run(lambda: read(self._samples, asked))
 
-        return handler
-
-    async def _run(self, work: Callable[[], Data]) -> bytes:
-        try:
-            data, warnings = await asyncio.get_running_loop().run_in_executor(self._pool, work)
-        except QueryError as error:
-            raise RefusedError(error.kind, str(error)) from None
-        except SampleStoreError as error:
-            raise RefusedError("execution", str(error)) from None
-        return envelope(data, warnings)
-
-    async def _metadata(self, asked: dict[str, Any]) -> bytes:
-        found = {
-            name: [{"type": family.type, "help": family.help, "unit": family.unit}]
-            for name, family in sorted(self._samples.metadata().items())
-            if asked["metric"] in (None, "", name)
-        }
-        limit = asked["limit"] or len(found)
-        return envelope(json.dumps(dict(list(found.items())[:limit])))
+def _metadata(samples: SampleStore, asked: dict[str, Any], _: Deadline) -> Data:
+    found = {
+        name: [{"type": family.type, "help": family.help, "unit": family.unit}]
+        for name, family in sorted(samples.metadata().items())
+        if asked["metric"] in (None, "", name)
+    }
+    limit = asked["limit"] or len(found)
+    return json.dumps(dict(list(found.items())[:limit])).encode(), ()
 
 
 class MonitoringAnswers:
@@ -113,12 +109,14 @@ class MonitoringAnswers:
         self,
         evaluating: Evaluating,
         statuses: Callable[[], list[TargetStatus]],
+        halted: Callable[[], str | None],
         store: Store,
         clock: Clock,
     ) -> None:
         self._evaluating = evaluating
         self._service = evaluating.service
         self._statuses = statuses
+        self._halted = halted
         self._store = store
         self._clock = clock
 
@@ -132,29 +130,40 @@ class MonitoringAnswers:
             "runbook": self._runbook,
         }
 
+    # Texts of alerts are templates to be filled: with thousands of alerts that takes a while, so not here.
+
     async def _rules(self, asked: dict[str, Any]) -> bytes:
-        found = rules_api.rules(self._service, asked.get("type") or None, asked.get("names") or ())
-        return envelope(json.dumps(found))
+        def work() -> bytes:
+            found = rules_api.rules(self._service, asked.get("type") or None, asked.get("names") or ())
+            return envelope(json.dumps(found).encode())
+
+        return await asyncio.to_thread(work)
 
     async def _alerts(self, _: dict[str, Any]) -> bytes:
-        return envelope(json.dumps(rules_api.alerts(self._service)))
+        return await asyncio.to_thread(
+            lambda: envelope(json.dumps(rules_api.alerts(self._service)).encode())
+        )
 
     async def _targets(self, asked: dict[str, Any]) -> bytes:
-        return envelope(json.dumps(target_list(self._statuses(), asked.get("state"))))
+        statuses = self._statuses()  # on this thread, which is the one that changes them
+        return await asyncio.to_thread(
+            lambda: envelope(json.dumps(target_list(statuses, asked.get("state"))).encode())
+        )
 
     async def _runbook(self, _: dict[str, Any]) -> bytes:
         runbook = self._service.policy.runbook
         markdown = await asyncio.to_thread(render, runbook)
-        return json.dumps({"platform": runbook.platform, "markdown": markdown}).encode()
+        document = {"platform": runbook.platform, "digest": self._service.digest, "markdown": markdown}
+        return json.dumps(document).encode()
 
     async def _overview(self, _: dict[str, Any]) -> bytes:
         health = [status.health for status in self._statuses()]
-        return json.dumps(await asyncio.to_thread(self._picture, health)).encode()
+        halted = self._halted()
+        return await asyncio.to_thread(lambda: json.dumps(self._picture(health, halted)).encode())
 
-    def _picture(self, health: list[str]) -> dict[str, Any]:
+    def _picture(self, health: list[str], halted: str | None) -> dict[str, Any]:
         service, now = self._service, self._clock.now()
-        runbook = service.policy.runbook
-        alerts = service.alerts()
+        policy, alerts, problem = service.policy, service.alerts(), self._evaluating.problem
         with self._store.read() as conn:
             evidence = latest_verdicts(conn)
             deliveries = conn.execute(
@@ -162,13 +171,14 @@ class MonitoringAnswers:
             ).all()
         summaries = {a.fingerprint: service.annotations(a).get("summary", "") for a in alerts}
         return {
-            "platform": runbook.platform,
+            "platform": policy.runbook.platform,
             "time_ms": to_ms(now),
-            "runbook": {"digest": service.digest, "problem": self._evaluating.problem},
-            "counts": counts(clause_statuses(clauses(runbook), evidence, now)),
+            "runbook": {"digest": service.digest, "problem": problem},
+            "halted": halted,
+            "counts": counts(clause_statuses(clauses(policy.runbook), evidence, now)),
             "targets": {"up": health.count("up"), "down": health.count("down")},
             "alerts": overview.alert_rows(alerts, service.quiet, summaries),
-            "layers": overview.layers(service.policy, self._evaluating.history, alerts, service.standings),
+            "layers": overview.layers(policy, self._evaluating.history, alerts, service.standings, halted),
             "deliveries": [_delivery(row) for row in reversed(deliveries)],
         }
 
@@ -197,10 +207,10 @@ def _delivery(row: Any) -> dict[str, Any]:
     }
 
 
-def envelope(data: str, warnings: Sequence[str] = ()) -> bytes:
+def envelope(data: bytes, warnings: Sequence[str] = ()) -> bytes:
     """``data`` as Prometheus' API wraps a success."""
     infos = [text for text in warnings if text.startswith("PromQL info: ")]
     rest = [text for text in warnings if not text.startswith("PromQL info: ")]
     more = f',"warnings":{json.dumps(rest)}' if rest else ""
     more += f',"infos":{json.dumps(infos)}' if infos else ""
-    return f'{{"status":"success","data":{data}{more}}}'.encode()
+    return b"".join((b'{"status":"success","data":', data, more.encode(), b"}"))

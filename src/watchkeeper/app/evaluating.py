@@ -1,7 +1,9 @@
 """The half of ``watch`` that evaluates and records, in a thread of its own.
 
 Always true: it shares with the scraping half only the sample store (under its lock) and values that are
-replaced whole; a runbook that cannot be used leaves the one before it in force and says so.
+replaced whole; a runbook that cannot be used leaves the one before it in force and says so; nothing but the
+rules themselves (no heartbeat that hangs, no journal that is locked) delays an evaluation by more than a
+write takes to give up (tests/app/test_evaluating.py).
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 
+from watchkeeper.app import inforce
 from watchkeeper.app.embedded import LockedSource
-from watchkeeper.app.policy import load_policy
+from watchkeeper.app.inforce import Chosen
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring import rules
 from watchkeeper.monitoring.fetch import HttpFetcher
@@ -50,13 +53,17 @@ class Evaluating:
         clock: Clock,
         store: Store,
         samples: SampleStore,
-        loaded: LoadedRunbook,
+        chosen: Chosen,
         *,
         reloaded: Callable[[Runbook], None],
         ended: Callable[[], None],
     ) -> None:
+        loaded = chosen.loaded
         self._settings = settings
         self._clock = clock
+        self._loaded = loaded
+        self._announced = False
+        self._beating: asyncio.Task[None] | None = None
         self._reloaded = reloaded
         self._ended = ended
         self._fetcher = HttpFetcher(os.environ, settings.runbook.parent)
@@ -77,8 +84,10 @@ class Evaluating:
         self.targets = 0
         """How many targets there are; likewise."""
         self.history = History()
-        self.problem: str | None = None
+        self.problem = chosen.problem
         """Why the runbook on disk is not the one in force, if it is not."""
+        self.recorded_at: float | None = None
+        """When, on the monotonic clock, an evaluation was last held and recorded."""
         self.service = MonitoringService(
             store,
             clock,
@@ -121,10 +130,10 @@ class Evaluating:
         listening = asyncio.create_task(self._listen(stopping))
         try:
             async with self._fetcher:
-                self.service.announce()
                 await rules.run(self._clock, lambda: self.service.interval, self._evaluate, stopping)
+                await _ended(self._beating)
         finally:
-            listening.cancel()
+            await _ended(listening)
 
     async def _listen(self, stopping: asyncio.Event) -> None:
         while not self._stopping.is_set():
@@ -135,22 +144,55 @@ class Evaluating:
         stopping.set()
 
     async def _evaluate(self, slot: Slot) -> None:
+        if not self._announced:
+            self._announce()
         if await self.service.evaluate(slot) is None:
             return
+        self.recorded_at = self._clock.monotonic()
         seen = self.service.seen
         if seen is not None:
-            self.history.observe(seen.at, seen.answers, self.service.policy)
-        await self._heartbeat.evaluated()
+            self.history.observe(seen.at, seen, self.service.policy)
+        if self._beating is None or self._beating.done():
+            self._beating = asyncio.create_task(self._heartbeat.evaluated())
+
+    def _announce(self) -> None:
+        """Journal what is in force; where that cannot be written now, the next evaluation tries again."""
+        try:
+            self.service.announce()
+            if self.problem is not None:
+                self._read_again()  # journals why what is on disk was not taken
+        except StoreError as error:
+            log.error("that the runbook is in force could not be journaled yet: %s", error)
+            return
+        if self.problem is None:
+            inforce.keep(self._settings, self._loaded)
+        self._announced = True
 
     def _read_again(self) -> None:
+        def load() -> LoadedRunbook:
+            self._loaded = inforce.usable(self._settings)
+            return self._loaded
+
         try:
-            result = self.service.reload(lambda: load_policy(self._settings))
+            result = self.service.reload(load)
         except StoreError as error:
             self.problem = f"it was not read again, because that could not be recorded: {error}"
             log.error("the runbook stays as it was: %s", self.problem)
+            return
+        except Exception as error:
+            # A defect met in a file must not end the rules that run; it is told like any other problem.
+            self.problem = f"a defect of Watchkeeper ({type(error).__name__}) met while reading it"
+            log.exception("the runbook stays as it was, because of a defect of Watchkeeper")
             return
         self.problem = None if result.ok else "\n".join(result.problems)
         if result.ok:
             runbook = self.service.policy.runbook
             self._heartbeat.use(runbook.monitoring.heartbeat)
+            inforce.keep(self._settings, self._loaded)
             self._reloaded(runbook)
+
+
+async def _ended(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

@@ -5,16 +5,21 @@ Each setting comes from its command-line option, else its environment variable, 
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 RUNBOOK_VARIABLE = "WATCHKEEPER_RUNBOOK"
 OVERLAY_VARIABLE = "WATCHKEEPER_OVERLAY"
 DATA_VARIABLE = "WATCHKEEPER_DATA"
 LISTEN_VARIABLE = "WATCHKEEPER_LISTEN"
+URL_VARIABLE = "WATCHKEEPER_URL"
+LOG_VARIABLE = "WATCHKEEPER_LOG"
 DEFAULT_LISTEN = "127.0.0.1:8321"
+_OURS = ("watchkeeper.db", "serve.lock", "samples", "runbook-in-force.json")
 
 
 class SettingsError(ValueError):
@@ -24,13 +29,15 @@ class SettingsError(ValueError):
 @dataclass(frozen=True, slots=True)
 class Settings:
     """``runbook``: the policy; ``overlay``: this deployment's targets and receivers, merged over it;
-    ``data``: the directory of state, samples and sockets; ``host`` and ``port``: where HTTP listens."""
+    ``data``: the directory of state, samples and sockets; ``host`` and ``port``: where HTTP listens;
+    ``url``: where people reach that, for the links in pages."""
 
     runbook: Path
     overlay: Path | None
     data: Path
     host: str
     port: int
+    url: str
 
     @property
     def watch_socket(self) -> Path:
@@ -42,18 +49,13 @@ class Settings:
         """Where the role ``work`` answers questions about deliveries."""
         return self.data / "work.sock"
 
-    @property
-    def url(self) -> str:
-        """The address of the HTTP side, for links in pages and for the command line."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
-
 
 def read_settings(
     runbook: Path | None = None,
     overlay: Path | None = None,
     data: Path | None = None,
     listen: str | None = None,
+    url: str | None = None,
 ) -> Settings:
     """The settings in force. Raises :class:`SettingsError` for an address that is none."""
     environ = os.environ
@@ -65,6 +67,7 @@ def read_settings(
         data=(data or _path(environ.get(DATA_VARIABLE)) or Path(".watchkeeper")).absolute(),
         host=host,
         port=port,
+        url=_base_url(url or environ.get(URL_VARIABLE)) or _listen_url(host, port),
     )
 
 
@@ -79,12 +82,46 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _listen_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _base_url(text: str | None) -> str | None:
+    """``text`` without a slash at its end. Raises :class:`SettingsError` for what nobody could open."""
+    if not text:
+        return None
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username or not text.isprintable():
+        raise SettingsError(
+            f"{URL_VARIABLE} (--url) is {text!r}; write where people reach Watchkeeper, "
+            "for example https://watchkeeper.example.com"
+        )
+    return text.rstrip("/")
+
+
 def prepare_data_directory(data: Path) -> None:
-    """Make the data directory for this user alone: it holds state, and sockets that obey whoever connects."""
+    """Make the data directory for this user alone: it holds state, and sockets that obey whoever connects.
+
+    A directory that others may enter is closed to them only if it is empty or ours: never somebody's home
+    or ``/tmp``. Raises :class:`SettingsError`.
+    """
     try:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if data.stat().st_uid == os.getuid() and stat.S_IMODE(data.stat().st_mode) & 0o077:
+        found = data.stat()
+        if stat.S_IMODE(found.st_mode) & 0o077 and found.st_uid == os.getuid():
+            names = [entry.name for entry in os.scandir(data)]
+            if names and not any(name in _OURS for name in names):
+                raise SettingsError(
+                    f"the data directory {data} is open to other users and holds other things ({names[0]}); "
+                    f"nothing was changed. Name a directory for Watchkeeper alone with --data or {DATA_VARIABLE}."
+                )
             data.chmod(0o700)
+        if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise SettingsError(
             f"the data directory {data} cannot be used: {error.strerror}; "

@@ -1,7 +1,8 @@
 """Runs the roles, each in a process of its own, and starts again what ends.
 
-Always true: a role never outlives its supervisor (the kernel ends it), and a role that keeps dying is
-started again ever more slowly, at most every 30 s, never given up (tests/app/test_supervisor.py).
+Always true: a role never outlives its supervisor (the kernel kills it at once, hung or not; every role is
+made to survive that), and a role that keeps dying, or cannot even be started, is started again ever more
+slowly, at most every 30 s, never given up (tests/app/test_supervisor.py).
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from watchkeeper.app import signals
 from watchkeeper.store.clock import Clock
 
 log = logging.getLogger(__name__)
@@ -28,10 +30,11 @@ _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent(parent: int) -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _become_role(parent: int) -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:  # the parent was gone before the kernel knew of our wish
         os._exit(1)
+    signals.hold_reload()
 
 
 @dataclass
@@ -42,7 +45,6 @@ class _Role:
     started_at: float = 0.0
     next_start: float = 0.0
     delay: float = FIRST_DELAY_SECONDS
-    restarts: int = field(default=0)
 
 
 class Supervisor:
@@ -61,6 +63,7 @@ class Supervisor:
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGHUP, self._reload)
+        signals.release_reload()
         try:
             while not self._stopping:
                 self.tick()
@@ -82,17 +85,9 @@ class Supervisor:
             if code is None:
                 continue
             role.process = None
-            role.restarts += 1
             if now - role.started_at >= STEADY_SECONDS:
                 role.delay = FIRST_DELAY_SECONDS
-            role.next_start = now + role.delay
-            log.error(
-                "the role %s ended (%s); it is started again in %.1f s",
-                role.name,
-                describe_exit(code),
-                role.delay,
-            )
-            role.delay = min(role.delay * 2, LONGEST_DELAY_SECONDS)
+            self._again(role, now, f"ended ({describe_exit(code)})")
 
     def stop(self) -> None:
         """End every role: politely first, by force after 10 s."""
@@ -115,13 +110,22 @@ class Supervisor:
 
     def _start(self, role: _Role, now: float) -> None:
         parent = os.getpid()
-        role.process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
-            role.command,
-            stdin=subprocess.DEVNULL,
-            # Runs between fork and exec: only a system call, so no lock of another thread is needed.
-            preexec_fn=lambda: _die_with_parent(parent),
-        )
         role.started_at = now
+        try:
+            role.process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
+                role.command,
+                stdin=subprocess.DEVNULL,
+                # Runs between fork and exec: only system calls, so no lock of another thread is needed.
+                preexec_fn=lambda: _become_role(parent),
+            )
+        except (OSError, subprocess.SubprocessError) as error:  # no memory or no process left: it passes
+            self._again(role, now, f"could not be started ({error})")
+
+    @staticmethod
+    def _again(role: _Role, now: float, what: str) -> None:
+        log.error("the role %s %s; it is started again in %.1f s", role.name, what, role.delay)
+        role.next_start = now + role.delay
+        role.delay = min(role.delay * 2, LONGEST_DELAY_SECONDS)
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
@@ -129,7 +133,7 @@ class Supervisor:
     def _reload(self, *_: object) -> None:
         for role in self._roles:
             if role.process is not None:
-                role.process.send_signal(signal.SIGHUP)
+                role.process.send_signal(signals.RELOAD)
 
 
 def role_command(role: str, arguments: Sequence[str]) -> list[str]:

@@ -9,29 +9,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import signal
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
-from watchkeeper.app import wire
+from watchkeeper.app import collecting, inforce, signals, wire
 from watchkeeper.app.answers import MonitoringAnswers, SampleAnswers, elsewhere
 from watchkeeper.app.embedded import query_engine
 from watchkeeper.app.evaluating import Evaluating
+from watchkeeper.app.inforce import Chosen
 from watchkeeper.app.metrics import new_registry
-from watchkeeper.app.policy import load_policy
 from watchkeeper.app.settings import Settings
 from watchkeeper.app.watch_health import WatchHealth
-from watchkeeper.monitoring.compile import Compiled, CompileError, compile_runbook
+from watchkeeper.monitoring.compile import Compiled
 from watchkeeper.monitoring.fetch import HttpFetcher
 from watchkeeper.monitoring.promql.engine import required_range_ms
 from watchkeeper.monitoring.samples.errors import SampleStoreError
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.scrape import Scraper
 from watchkeeper.monitoring.targets import jobs_of
-from watchkeeper.runbook.errors import RunbookError
-from watchkeeper.runbook.loading import LoadedRunbook
 from watchkeeper.runbook.models.metrics import Metrics
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store.clock import Clock, SystemClock
@@ -47,26 +44,27 @@ LONGEST_WINDOW = timedelta(hours=2)
 
 
 def run_watch(settings: Settings) -> int:
-    """Run the role until SIGTERM or SIGINT; the exit code."""
+    """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
     clock = SystemClock()
     try:
-        loaded = load_policy(settings)
-        compiled = compile_runbook(loaded.runbook)
+        chosen = inforce.choose(settings)
         store = open_store(settings.data, clock)
-    except (RunbookError, CompileError, StoreError) as error:
+    except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1
     with store:
         try:
-            samples = _open_samples(settings, loaded.runbook.metrics, compiled, clock)
+            samples = _open_samples(settings, chosen.loaded.runbook.metrics, chosen.compiled, clock)
         except SampleStoreError as error:
             log.error("%s", error)
             return 1
         try:
-            asyncio.run(_Watch(settings, clock, store, samples, loaded).run())
+            return asyncio.run(_Watch(settings, clock, store, samples, chosen).run())
+        except (StoreError, wire.InUseError, OSError) as error:
+            log.error("%s", error)
+            return 1
         finally:
             samples.close()
-    return 0
 
 
 def _open_samples(settings: Settings, metrics: Metrics, compiled: Compiled, clock: Clock) -> SampleStore:
@@ -88,28 +86,34 @@ def window(metrics: Metrics, compiled: Compiled) -> timedelta:
 
 class _Watch:
     def __init__(
-        self, settings: Settings, clock: Clock, store: Store, samples: SampleStore, loaded: LoadedRunbook
+        self, settings: Settings, clock: Clock, store: Store, samples: SampleStore, chosen: Chosen
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._store = store
         self._samples = samples
-        self._metrics: Metrics = loaded.runbook.metrics
+        self._metrics: Metrics = chosen.loaded.runbook.metrics
         self._stopped = asyncio.Event()
+        self._exit_code = 0
         self._evaluating = Evaluating(
             settings,
             clock,
             store,
             samples,
-            loaded,
+            chosen,
             reloaded=lambda runbook: self._call(self._use, runbook),
-            ended=lambda: self._call(self._stopped.set),
+            ended=lambda: self._call(self._begin_anew),
         )
 
     def _call(self, function: Callable[..., object], *arguments: object) -> None:
         self._loop.call_soon_threadsafe(function, *arguments)
 
-    async def run(self) -> None:
+    def _begin_anew(self) -> None:
+        """End the role; the supervisor starts it again, with everything as it is now."""
+        self._exit_code = 1
+        self._stopped.set()
+
+    async def run(self) -> int:
         self._loop = asyncio.get_running_loop()
         base = self._settings.runbook.parent
         async with AsyncExitStack() as stack:
@@ -118,11 +122,13 @@ class _Watch:
             self._scraper.configure(jobs_of(self._metrics))
             await stack.enter_async_context(await self._serve(stack))
             await self._until_told()
+        return self._exit_code
 
-    async def _serve(self, stack: AsyncExitStack) -> asyncio.Server:
-        evaluating = self._evaluating
-        monitoring = MonitoringAnswers(evaluating, self._scraper.statuses, self._store, self._clock)
-        health = WatchHealth(evaluating.service, self._scraper, self._samples, self._clock, new_registry())
+    async def _serve(self, stack: AsyncExitStack) -> wire.Listening:
+        evaluating, statuses = self._evaluating, self._scraper.statuses
+        registry = new_registry()
+        health = WatchHealth(evaluating, self._scraper, self._samples, self._clock, registry)
+        monitoring = MonitoringAnswers(evaluating, statuses, health.halted, self._store, self._clock)
         if self._metrics.url is None:
             engine = query_engine(self._samples, self._metrics.evaluation_interval)
             samples = SampleAnswers(engine, self._samples, self._clock)
@@ -134,14 +140,13 @@ class _Watch:
         return await wire.serve(self._settings.watch_socket, handlers)
 
     async def _until_told(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self._loop.add_signal_handler(number, self._stopped.set)
-        self._loop.add_signal_handler(signal.SIGHUP, self._evaluating.reload)
+        signals.obey(self._loop, end=self._stopped.set, reload=self._evaluating.reload)
         thread = threading.Thread(target=self._evaluating.run, name="rules")
         thread.start()
         tasks = [
             asyncio.create_task(self._scraper.run()),
             asyncio.create_task(self._look_after_samples()),
+            asyncio.create_task(collecting.settle(self._clock)),
             asyncio.create_task(self._stopped.wait()),
         ]
         try:
@@ -166,11 +171,17 @@ class _Watch:
         """A new runbook is in force: follow its targets; what cannot be changed in place begins anew."""
         before, self._metrics = self._metrics, runbook.metrics
         needed = window(runbook.metrics, self._evaluating.service.compiled)
-        if before.url != self._metrics.url or before.retention != self._metrics.retention:
+        if _fixed(before) != _fixed(self._metrics):
             log.warning("where samples come from or how long they are kept changed: the role begins anew")
-            self._stopped.set()
+            self._begin_anew()
         elif needed // timedelta(milliseconds=1) > self._samples.window_ms:
             log.warning("rules look back further than memory reaches: the role begins anew")
-            self._stopped.set()
+            self._begin_anew()
         else:
             self._scraper.configure(jobs_of(self._metrics))
+
+
+def _fixed(metrics: Metrics) -> object:
+    """What is built in at the start: the source of samples, their retention, the step of subqueries."""
+    remote = metrics.model_dump(exclude={"scrape_configs"}) if metrics.url is not None else None
+    return metrics.url, metrics.retention, metrics.evaluation_interval, remote

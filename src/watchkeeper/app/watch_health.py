@@ -1,4 +1,8 @@
-"""How the role ``watch`` does: whether it is ready, and its own metrics."""
+"""How the role ``watch`` does: whether it is ready, and its own metrics.
+
+Ready means that pages can be relied on right now; when they cannot, each reason is a sentence
+(tests/app/test_watch_health.py).
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,18 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from watchkeeper.app.evaluating import Evaluating
 from watchkeeper.app.metrics import families_json
 from watchkeeper.app.wire import Handler
 from watchkeeper.monitoring.alerts import AlertState
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.scrape import Scraper
-from watchkeeper.monitoring.service import MonitoringService
 from watchkeeper.store.clock import Clock
 
 LATE_EVALUATIONS = 3
 """So many intervals without an evaluation mean that the rules are not being watched."""
+GRACE_SECONDS = 5.0
+"""And so much more: with intervals of a second, a busy machine alone takes that long."""
 
 
 class WatchHealth:
@@ -25,19 +31,18 @@ class WatchHealth:
 
     def __init__(
         self,
-        service: MonitoringService,
+        evaluating: Evaluating,
         scraper: Scraper,
         samples: SampleStore,
         clock: Clock,
         registry: CollectorRegistry,
     ) -> None:
-        self._service = service
+        self._evaluating = evaluating
+        self._service = evaluating.service
         self._scraper = scraper
         self._samples = samples
         self._clock = clock
         self._started = clock.monotonic()
-        self._evaluations = 0
-        self._progress = self._started
         self._registry = registry
         registry.register(self)
 
@@ -48,16 +53,23 @@ class WatchHealth:
     def problems(self) -> list[str]:
         """Why pages cannot be relied on right now, in sentences; empty when all is well."""
         found = [problem.text for problem in self._samples.health().problems]
-        now = self._clock.monotonic()
-        evaluations = self._service.totals["evaluations"]
-        if evaluations != self._evaluations:
-            self._evaluations, self._progress = evaluations, now
-        late = now - self._progress
-        if not evaluations:
+        halted = self.halted()
+        seen = self._service.seen
+        if halted:
+            found.append(halted)
+        elif self._evaluating.recorded_at is None:
             found.append("no rule was evaluated yet")
-        elif late > LATE_EVALUATIONS * self._service.interval.total_seconds():
-            found.append(f"no evaluation of the rules was recorded for {late:.0f} s; the log says why")
+        elif seen is not None and seen.unreachable:
+            found.append(f"no rule can be evaluated: {seen.unreachable}")
         return found
+
+    def halted(self) -> str | None:
+        """Why the rules are not being evaluated, None where they are or have only just begun to be."""
+        recorded = self._evaluating.recorded_at
+        late = self._clock.monotonic() - (self._started if recorded is None else recorded)
+        if late <= LATE_EVALUATIONS * self._service.interval.total_seconds() + GRACE_SECONDS:
+            return None
+        return f"no evaluation of the rules was recorded for {late:.0f} s; the log says why"
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
         return json.dumps({"problems": self.problems()}).encode()
@@ -100,6 +112,7 @@ class WatchHealth:
             ("watchkeeper_evaluations", "Evaluations of all rules.", totals["evaluations"]),
             ("watchkeeper_evaluations_missed", "Evaluations left out.", totals["missed"]),
             ("watchkeeper_rule_failures", "Rules that could not be evaluated.", totals["failures"]),
+            ("watchkeeper_evaluations_not_recorded", "Evaluations lost to the store.", totals["not_written"]),
             ("watchkeeper_notifications_decided", "Notifications decided.", totals["notifications"]),
         )
         alerts = GaugeMetricFamily("watchkeeper_alerts", "Alerts by state.", labels=["severity", "state"])
@@ -113,8 +126,14 @@ class WatchHealth:
         last = GaugeMetricFamily(
             "watchkeeper_evaluation_seconds", "How long the last evaluation took.", value=service.last_seconds
         )
+        refused = GaugeMetricFamily(
+            "watchkeeper_runbook_refused",
+            "1 where the runbook on disk cannot be used and the one before it is in force.",
+            value=1 if self._evaluating.problem else 0,
+        )
         return [
             *(CounterMetricFamily(name, text, value=value) for name, text, value in counters),
             alerts,
             last,
+            refused,
         ]

@@ -1,6 +1,7 @@
 """The role ``work``: delivers what the outbox holds, until told to stop.
 
-Always true: a runbook that cannot be read leaves the receivers of the last good one in place, and says so.
+Always true: a runbook that cannot be used leaves the receivers of the last good one in place, and says so;
+when delivery ends by itself, so does the role, to be begun anew (tests/app/test_serve.py).
 """
 
 from __future__ import annotations
@@ -10,21 +11,19 @@ import contextlib
 import json
 import logging
 import os
-import signal
 import threading
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from watchkeeper.app import wire
+from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.metrics import families_json, new_registry
-from watchkeeper.app.policy import load_policy
 from watchkeeper.app.settings import Settings
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
-from watchkeeper.runbook.errors import RunbookError
+from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import Clock, SystemClock
 from watchkeeper.store.database import Store, open_store
@@ -56,22 +55,24 @@ class _Deliveries:
 
 
 def run_work(settings: Settings) -> int:
-    """Run the role until SIGTERM or SIGINT; the exit code."""
+    """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
     clock = SystemClock()
     try:
-        receivers = _receivers(settings, clock)
+        receivers = _receivers(settings, clock, inforce.choose(settings).loaded.runbook)
         store = open_store(settings.data, clock)
-    except (RunbookError, StoreError) as error:
+    except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1
     with store:
         deliverer = Deliverer(store, receivers.values(), clock)
-        asyncio.run(_Work(settings, clock, store, deliverer).run())
-    return 0
+        try:
+            return asyncio.run(_Work(settings, clock, store, deliverer).run())
+        except (wire.InUseError, OSError) as error:
+            log.error("%s", error)
+            return 1
 
 
-def _receivers(settings: Settings, clock: Clock) -> dict[str, Receiver]:
-    runbook = load_policy(settings).runbook
+def _receivers(settings: Settings, clock: Clock, runbook: Runbook) -> dict[str, Receiver]:
     receivers, problems = build_receivers(
         runbook.notifications.receivers,
         HttpTransport(clock),
@@ -94,13 +95,21 @@ class _Work:
         self._registry.register(_Deliveries(deliverer, store))
         self._stop = threading.Event()
 
-    async def run(self) -> None:
+    async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reload)
-        delivery = threading.Thread(target=self._deliverer.run, args=(self._stop,), name="delivery")
+        stopped, failed = asyncio.Event(), asyncio.Event()
+        signals.obey(loop, end=stopped.set, reload=self._reload)
+
+        def deliver() -> None:
+            try:
+                self._deliverer.run(self._stop)
+            except Exception:
+                log.exception("delivery ended by a defect; the role is begun anew")
+            if not self._stop.is_set():
+                loop.call_soon_threadsafe(failed.set)
+                loop.call_soon_threadsafe(stopped.set)
+
+        delivery = threading.Thread(target=deliver, name="delivery")
         delivery.start()
         handlers = {"ready": self._ready, "metrics": self._metrics}
         try:
@@ -109,12 +118,17 @@ class _Work:
         finally:
             self._stop.set()
             await asyncio.to_thread(delivery.join)
+        return 1 if failed.is_set() else 0
 
     def _reload(self) -> None:
         try:
-            self._deliverer.replace_receivers(_receivers(self._settings, self._clock).values())
-        except RunbookError as error:
+            runbook = inforce.usable(self._settings).runbook
+            self._deliverer.replace_receivers(_receivers(self._settings, self._clock, runbook).values())
+        except inforce.UNUSABLE as error:
             log.error("the runbook on disk is not used, the receivers stay as they were: %s", error)
+        except Exception:
+            # A defect met in a file must not keep the signal's handler from being called again.
+            log.exception("the receivers stay as they were, because of a defect of Watchkeeper")
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
         problems: list[str] = []

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watchkeeper.cli.places import data_directory
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -24,19 +26,22 @@ def alerts(
     ] = False,
     data: Annotated[
         Path | None,
-        typer.Option("--data", help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper]"),
+        typer.Option(
+            "--data",
+            help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper, else a running demo]",
+        ),
     ] = None,
 ) -> None:
     """The alerts, pages first."""
     import json
 
-    from watchkeeper.app.settings import SettingsError, read_settings
+    from watchkeeper.app.settings import SettingsError
     from watchkeeper.monitoring import alert_list
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
     try:
-        with open_existing(read_settings(data=data).data) as store, store.read() as conn:
+        with open_existing(data_directory(data)) as store, store.read() as conn:
             found = alert_list.current(conn)
             if everything:
                 found += alert_list.earlier(conn, found)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watchkeeper.cli.places import data_directory
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -20,7 +22,10 @@ app = typer.Typer(no_args_is_help=True, help="Read and verify the journal.")
 POLL_SECONDS = 0.5
 DataOption = Annotated[
     Path | None,
-    typer.Option("--data", help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper]"),
+    typer.Option(
+        "--data",
+        help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper, else a running demo]",
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 LinesOption = Annotated[
@@ -127,12 +132,12 @@ def verify(
 @contextmanager
 def _store(data: Path | None) -> Iterator[Store]:
     """The store, for reading; a problem ends the command with its sentence."""
-    from watchkeeper.app.settings import SettingsError, read_settings
+    from watchkeeper.app.settings import SettingsError
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
     try:
-        with open_existing(read_settings(data=data).data) as store:
+        with open_existing(data_directory(data)) as store:
             yield store
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from watchkeeper.cli.places import DATA_HELP, data_directory
+
 if TYPE_CHECKING:
     from watchkeeper.monitoring.compile import Compiled
     from watchkeeper.runbook.clauses import Clause
@@ -126,8 +128,9 @@ def status(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: Annotated[
-        Path, typer.Option("--data", envvar="WATCHKEEPER_DATA", help="The data directory.", show_envvar=True)
-    ] = Path(".watchkeeper"),
+        Path | None,
+        typer.Option("--data", help=DATA_HELP),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every clause: its verdict, the last evidence, and when the next is due."""
@@ -136,7 +139,7 @@ def status(
 
     with _problems_shown():
         found = clauses(_load_or_default(runbook, overlay).runbook)
-    evidence, note = _evidence(data)
+    evidence, note = _evidence(data_directory(data))
     now = _now()
     rows = clause_statuses(found, evidence, now)
     if as_json:
@@ -170,11 +173,9 @@ def explain(
 
 def _load(runbook: Path | None, overlay: Path | None, *, strict: bool = False) -> LoadedRunbook:
     """The runbook with its expressions checked; ``strict`` also refuses waivers that are over."""
-    from watchkeeper.app.policy import check_expr
-    from watchkeeper.runbook.loading import load
+    from watchkeeper.app.policy import read_policy
 
-    today = _now().date() if strict else None
-    return load(runbook or DEFAULT_RUNBOOK, overlay=overlay, check_expr=check_expr, today=today)
+    return read_policy(runbook or DEFAULT_RUNBOOK, overlay, today=_now().date() if strict else None)
 
 
 def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:

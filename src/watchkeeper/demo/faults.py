@@ -169,9 +169,9 @@ class LockedTable(Background):
     """A migration holds the catalogue's table for seconds, over and over."""
 
     name = "latency"
-    cause = "a migration takes an exclusive lock on the table of games for 3 s, lets go, and takes it again"
-    effect = "catalogue requests wait up to 3 s: warn after 10 m with p95 above 1.5 s"
-    held_seconds = 3.0
+    cause = "a migration takes an exclusive lock on the table of games for 2 s, lets go, and takes it again"
+    effect = "catalogue requests wait up to 2 s: warn after 10 m with p95 above 1.5 s"
+    held_seconds = 2.0
 
     async def _round(self) -> None:
         async with await self._connect() as connection:

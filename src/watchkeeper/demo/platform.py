@@ -38,7 +38,7 @@ from watchkeeper.store.clock import Clock
 
 logger = logging.getLogger(__name__)
 
-CAPACITY_BYTES = 256 * MIB
+CAPACITY_BYTES = 128 * MIB
 START_SECONDS = 30.0
 RESTARTS = 5
 RESTART_SECONDS = 60.0

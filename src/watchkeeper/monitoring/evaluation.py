@@ -2,9 +2,9 @@
 
 Always true after :func:`decide`: a rule without an answer leaves its alerts exactly as they were and is
 itself an alert (``WatchkeeperRuleFailed``, or one ``WatchkeeperMetricsUnreachable`` where nothing could be
-asked); an alert that fires does not end because its service fell silent, before the silence has lasted as
-long as the runbook says that silence means nothing (``missing.after``); the alerts of a rule that is gone
-from the runbook resolve; a clause whose rule failed is unknown (tests/monitoring/test_evaluation.py).
+asked); as long as the runbook says that silence means nothing (``missing.after``), the alerts of a service
+that fell silent neither end nor come closer to firing; the alerts of a rule that is gone from the runbook
+resolve; a clause whose rule failed is unknown (tests/monitoring/test_evaluation.py).
 """
 
 from __future__ import annotations
@@ -159,7 +159,8 @@ def decide(
     }
     presence |= {name: found.presence for name, found in observed.items()}
 
-    after, transitions, failed = _step_rules(before, presence, seen, policy)
+    elapsed = timedelta(0) if state.evaluated_at is None else seen.at - state.evaluated_at - shift
+    after, transitions, failed = _step_rules(before, presence, seen, policy, elapsed)
     _step_meta(before, after, transitions, failed, seen, policy)
     for name in before:
         if name not in after:  # gone from the runbook
@@ -214,35 +215,63 @@ def _observe(presence: Mapping[str, Presence], seen: Observation, policy: Policy
 
 
 def _step_rules(
-    before: Mapping[str, Alerts], presence: Mapping[str, Presence], seen: Observation, policy: Policy
+    before: Mapping[str, Alerts],
+    presence: Mapping[str, Presence],
+    seen: Observation,
+    policy: Policy,
+    elapsed: timedelta,
 ) -> tuple[dict[str, Alerts], list[tuple[str, Transition]], dict[str, str]]:
     after: dict[str, Alerts] = {}
     transitions: list[tuple[str, Transition]] = []
     failed: dict[str, str] = {}
     for rule in policy.compiled.rules:
         alerts = before.get(rule.name, {})
-        result = _result(rule, alerts, presence, seen, policy)
+        result = _result(rule, alerts, presence, seen)
         if isinstance(result, Failure):
             after[rule.name], failed[rule.name] = alerts, result.message
             continue
-        timing = Timing(rule.hold, rule.keep_firing_for)
+        silent = _silent(rule, alerts, result, presence, policy)
+        held = [Element(a.labels, a.value) for a in silent.values() if a.state is AlertState.FIRING]
+        waiting = {key: a for key, a in silent.items() if a.state is AlertState.PENDING}
+        heard = {key: a for key, a in alerts.items() if key not in waiting}
         try:
-            after[rule.name], changes = step(alerts, result, timing, seen.at)
+            stepped, changes = step(heard, [*result, *held], Timing(rule.hold, rule.keep_firing_for), seen.at)
         except AlertError as error:
             after[rule.name], failed[rule.name] = alerts, str(error)
             continue
+        after[rule.name] = {**stepped, **moved(waiting, elapsed)}
         transitions += [(rule.name, change) for change in changes]
     return after, transitions, failed
 
 
+def _silent(
+    rule: CompiledRule,
+    alerts: Alerts,
+    result: Sequence[Element],
+    presence: Mapping[str, Presence],
+    policy: Policy,
+) -> Alerts:
+    """The alerts that the rule does not return because their service fell silent a moment ago."""
+    if rule.kind == "missing" or not alerts:
+        return {}
+    known, patience = presence[rule.identity], policy.patience[rule.identity]
+    quiet = {
+        key: alert
+        for key, alert in alerts.items()
+        if known.excused(project(alert.labels, policy.required_labels), patience)
+    }
+    returned = {fingerprint_of(element.labels) for element in result} if quiet else set()
+    return {key: alert for key, alert in quiet.items() if key not in returned}
+
+
 def _result(
-    rule: CompiledRule, alerts: Alerts, presence: Mapping[str, Presence], seen: Observation, policy: Policy
+    rule: CompiledRule, alerts: Alerts, presence: Mapping[str, Presence], seen: Observation
 ) -> list[Element] | Failure:
-    known = presence[rule.identity]
     if rule.kind == "missing":
         if isinstance(unread := seen.answer(rule.value_expr), Failure):
             return unread
-        silent = (() if labels == WHOLE else labels for labels in known.missing())
+        missing = presence[rule.identity].missing()
+        silent = (() if labels == WHOLE else labels for labels in missing)
         return [Element(alert_labels(rule, labels), 1.0) for labels in silent]
     line, *clear = (seen.answer(query) for query in queries_of(rule))
     if isinstance(line, Failure):
@@ -254,7 +283,6 @@ def _result(
         if isinstance(held, Failure):
             return held
         elements = _latched(rule, held, alerts) | elements
-    elements = _silent(alerts, known, policy.patience[rule.identity], policy.required_labels) | elements
     return [Element(labels, value) for labels, value in elements.items()]
 
 
@@ -267,17 +295,6 @@ def _latched(rule: CompiledRule, held: Vector, alerts: Alerts) -> dict[Labels, f
         if alert is not None and alert.state is AlertState.FIRING:
             found[labels] = value
     return found
-
-
-def _silent(
-    alerts: Alerts, known: Presence, patience: timedelta, names: Sequence[str]
-) -> dict[Labels, float]:
-    """The firing alerts of services that fell silent a moment ago, with the value they had last."""
-    return {
-        alert.labels: alert.value
-        for alert in alerts.values()
-        if alert.state is AlertState.FIRING and known.excused(project(alert.labels, names), patience)
-    }
 
 
 def alert_labels(rule: CompiledRule, element: Labels) -> Labels:

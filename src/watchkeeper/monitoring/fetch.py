@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import os
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -246,8 +247,7 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved"
         case aiohttp.ClientConnectorError():
-            reason = error.os_error.strerror or error.os_error
-            return f"cannot connect to {error.host}:{error.port}: {reason}"
+            return f"cannot connect to {error.host}:{error.port}: {_system_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
             return "the server closed the connection without an answer"
         case aiohttp.ClientPayloadError():
@@ -258,10 +258,14 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
             return "the address is not a valid URL"
         case ssl.SSLError():
             return f"TLS failed: {error.reason or 'the other side speaks no TLS'}"
-        case OSError() if error.strerror:
-            return f"the connection failed: {error.strerror}"
+        case OSError():
+            return f"the connection failed: {_system_reason(error)}"
         case _:
             return f"the fetch failed ({type(error).__name__})"
+
+
+def _system_reason(error: OSError) -> str:
+    return os.strerror(error.errno) if error.errno else error.strerror or type(error).__name__
 
 
 def _certificate_problem(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """The monitoring section as one plain document: what ``watchkeeper top`` and the console show.
 
 Always true: a signal without data has no value and says why; its state is that of the worst alert or verdict
-that its clauses have, so nothing is shown greener than it stands (tests/monitoring/test_overview.py).
+that its clauses have, and where rules are no longer evaluated it is unknown unless an alert says worse, so
+nothing is shown greener than it stands (tests/monitoring/test_overview.py).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from watchkeeper.monitoring.alerts import Alert, AlertState
 from watchkeeper.monitoring.clauses import Standing
 from watchkeeper.monitoring.compile import CompiledRule, CompiledSignal
-from watchkeeper.monitoring.evaluation import Policy
+from watchkeeper.monitoring.evaluation import Observation, Policy
 from watchkeeper.monitoring.inhibition import Inhibited
 from watchkeeper.monitoring.source import Answer, Failure
 from watchkeeper.runbook.models.monitoring import Signal, Threshold
@@ -31,28 +32,29 @@ class History:
     def __init__(self) -> None:
         self._values: dict[str, deque[tuple[datetime, float | None]]] = {}
 
-    def observe(self, at: datetime, answers: Mapping[str, Answer], policy: Policy) -> None:
-        """Take in what was answered at ``at``, by query text; the signals not asked stay as they are."""
+    def observe(self, at: datetime, seen: Observation, policy: Policy) -> None:
+        """Take in what was seen at ``at``. What could not be asked has no value then."""
         falls = {rule.identity for rule in policy.compiled.rules if not rule.rises}
-        for signal in policy.compiled.signals:
-            if signal.expr not in answers:
-                continue
-            value = worst(answers[signal.expr], falls=signal.identity in falls)
-            points = self._values.setdefault(signal.identity, deque())
-            if points and points[-1][0] >= at:
-                continue  # shown signals keep their answer until they are asked again
+        signals = {signal.identity: signal for signal in policy.compiled.signals}
+        for gone in self._values.keys() - signals.keys():
+            del self._values[gone]
+        for identity, signal in signals.items():
+            value = worst(seen.answer(signal.expr), falls=identity in falls)
+            points = self._values.setdefault(identity, deque())
+            while points and points[-1][0] >= at:
+                points.pop()  # the clock was set back: what is ahead of it is no longer now
             points.append((at, value))
             while points[0][0] < at - SPAN:
                 points.popleft()
 
     def last(self, identity: str) -> float | None:
         """The newest value of ``layer.signal``; None where there was no data."""
-        points = self._values.get(identity)
+        points = list(self._values.get(identity, ()))  # another thread observes
         return points[-1][1] if points else None
 
     def points(self, identity: str) -> list[float | None]:
         """The values of ``layer.signal``, oldest first, at most 60."""
-        values = [value for _, value in list(self._values.get(identity, ()))]  # another thread observes
+        values = [value for _, value in list(self._values.get(identity, ()))]
         if len(values) <= MAX_POINTS:
             return values
         step = len(values) / MAX_POINTS
@@ -70,9 +72,13 @@ def worst(answer: Answer, *, falls: bool) -> float | None:
 
 
 def layers(
-    policy: Policy, history: History, alerts: Sequence[Alert], standings: Mapping[str, Standing]
+    policy: Policy,
+    history: History,
+    alerts: Sequence[Alert],
+    standings: Mapping[str, Standing],
+    halted: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Every layer with its signals, in the runbook's order."""
+    """Every layer with its signals, in the runbook's order. ``halted``: why rules are not evaluated now."""
     rules: dict[str, list[CompiledRule]] = {}
     for rule in policy.compiled.rules:
         rules.setdefault(rule.identity, []).append(rule)
@@ -85,22 +91,27 @@ def layers(
         signals = []
         for line in layer.signals:
             signal = compiled[f"{layer.id}.{line.id}"]
-            state, why = _state(signal, rules.get(signal.identity, ()), by_rule, standings)
-            signals.append(_signal(line, signal, history, state, why))
+            state, why = _state(signal, rules.get(signal.identity, ()), by_rule, standings, halted)
+            value = None if halted else history.last(signal.identity)
+            signals.append(_signal(line, signal, value, history.points(signal.identity), state, why))
         rows.append({"id": layer.id, "title": layer.title, "signals": signals})
     return rows
 
 
 def _signal(
-    line: Signal, signal: CompiledSignal, history: History, state: str, why: str | None
+    line: Signal,
+    signal: CompiledSignal,
+    value: float | None,
+    points: list[float | None],
+    state: str,
+    why: str | None,
 ) -> dict[str, Any]:
-    value = history.last(signal.identity)
     return {
         "id": signal.signal,
         "title": line.title,
         "unit": signal.unit,
         "value": value,
-        "points": history.points(signal.identity),
+        "points": points,
         "state": state,
         "why": why if value is None else None,
         "warn": [_short(threshold) for threshold in line.warn],
@@ -124,6 +135,7 @@ def _state(
     rules: Sequence[CompiledRule],
     alerts: Mapping[str, Sequence[Alert]],
     standings: Mapping[str, Standing],
+    halted: str | None,
 ) -> tuple[str, str | None]:
     found: set[str] = set()
     for rule in rules:
@@ -134,7 +146,9 @@ def _state(
                 found.add("pending")
     for state in ("page", "warn", "pending"):
         if state in found:
-            return state, None
+            return state, halted
+    if halted:
+        return "unknown", halted
     for clause in signal.clauses:
         standing = standings.get(clause)
         if standing is None:

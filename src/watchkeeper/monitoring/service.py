@@ -23,6 +23,7 @@ from watchkeeper.monitoring.evaluation import Decision, Observation, Policy, dec
 from watchkeeper.monitoring.inhibition import Inhibited
 from watchkeeper.monitoring.journaling import ACTOR
 from watchkeeper.monitoring.rules import AlertSeries, RuleHealth, Slot
+from watchkeeper.monitoring.samples.errors import SampleStoreError
 from watchkeeper.monitoring.source import Answer, Source, SourceError
 from watchkeeper.monitoring.wording import Wording, severity
 from watchkeeper.runbook.errors import RunbookError
@@ -138,8 +139,7 @@ class MonitoringService:
             return None
         self.state, self.quiet, self.standings = decision.state, decision.quiet, decision.standings
         self._monotonic = begun
-        if self._series is not None:
-            self._series.write(at, self.state.every_alert())
+        self._write_series(at)
         self._note(decision, seen, missed, self._clock.monotonic() - begun)
         return decision
 
@@ -160,7 +160,11 @@ class MonitoringService:
     def _decide(self, seen: Observation) -> Decision:
         extra: dict[str, Standing] = {}
         for ask in self._findings:
-            extra.update(ask(seen.at))
+            try:
+                extra.update(ask(seen.at))
+            except Exception:
+                # What only looks at labels and links must never keep a rule from being decided.
+                log.exception("a check of hygiene met a defect; its clauses stay as they were")
         return decide(self.state, seen, self._policy, extra)
 
     def _act(self, decision: Decision, seen: Observation) -> None:
@@ -168,6 +172,14 @@ class MonitoringService:
         with self._store.write() as conn:
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
+
+    def _write_series(self, at: datetime) -> None:
+        if self._series is None:
+            return
+        try:
+            self._series.write(at, self.state.every_alert())
+        except SampleStoreError as error:
+            log.error("ALERTS cannot be written; the alerts themselves are recorded: %s", error)
 
     def _describe(self, rule: str, alert: Alert) -> dict[str, Any]:
         return {

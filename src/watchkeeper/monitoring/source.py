@@ -6,6 +6,7 @@ a :class:`Failure`, never an empty vector: no data and no answer are different t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,9 @@ from watchkeeper.monitoring.labels import Labels
 from watchkeeper.monitoring.promql.ast import PromQLError, ValueType
 from watchkeeper.monitoring.promql.engine import Cycle, Engine, Plan
 from watchkeeper.monitoring.promql.result import EvaluationError, Result
+from watchkeeper.monitoring.samples.errors import SampleStoreError
+
+log = logging.getLogger(__name__)
 
 Vector = Mapping[Labels, float]
 """The elements of an instant vector by their labels."""
@@ -73,8 +77,12 @@ def _answer(cycle: Cycle, plan: Plan | Failure) -> Answer:
         return plan
     try:
         return vector_of(cycle.evaluate(plan))
-    except EvaluationError as error:
+    except (EvaluationError, SampleStoreError) as error:
         return Failure(str(error))
+    except Exception as error:
+        # A defect that one expression meets must not blind the other rules; a failed rule pages anyway.
+        log.exception("the expression %s met a defect of the engine", plan.text)
+        return Failure(f"the engine failed ({type(error).__name__}); the log has the details")
 
 
 def vector_of(result: Result) -> Answer:

@@ -48,8 +48,17 @@ def _positional(mantissa: str, power: int) -> str:
 
 def format_time(milliseconds: int) -> str:
     """A time as a JSON number of seconds, with no more digits than it needs."""
-    seconds, rest = divmod(milliseconds, 1000)
-    return f"{seconds}.{rest:03d}".rstrip("0") if rest else str(seconds)
+    seconds, rest = divmod(abs(milliseconds), 1000)
+    text = f"{seconds}.{rest:03d}".rstrip("0") if rest else str(seconds)
+    return f"-{text}" if milliseconds < 0 else text
+
+
+class TimeTexts(dict[int, str]):
+    """Times as :func:`format_time` writes them, each written once: the series of a range share theirs."""
+
+    def __missing__(self, milliseconds: int) -> str:
+        text = self[milliseconds] = format_time(milliseconds)
+        return text
 
 
 def point_json(point: Point) -> str:
@@ -57,21 +66,9 @@ def point_json(point: Point) -> str:
     return f'[{format_time(point[0])},"{format_value(point[1])}"]'
 
 
-def vector_json(series: Iterable[tuple[Labels, Point]]) -> str:
-    """The ``data`` of an instant query whose result is a vector."""
-    rows = ",".join(
-        f'{{"metric":{labels_json(labels)},"value":{point_json(point)}}}' for labels, point in series
-    )
-    return f'{{"resultType":"vector","result":[{rows}]}}'
-
-
-def matrix_json(series: Iterable[tuple[Labels, Iterable[Point]]]) -> str:
-    """The ``data`` of a query whose result is a matrix."""
-    rows = ",".join(
-        f'{{"metric":{labels_json(labels)},"values":[{",".join(map(point_json, points))}]}}'
-        for labels, points in series
-    )
-    return f'{{"resultType":"matrix","result":[{rows}]}}'
+def points_json(points: Iterable[Point], times: TimeTexts) -> str:
+    """The points of one series, with commas between them."""
+    return ",".join([f'[{times[at]},"{format_value(value)}"]' for at, value in points])
 
 
 def labels_json(labels: Labels) -> str:

@@ -115,9 +115,9 @@ def test_first_and_last_row_give_what_every_sample_gives(
     # The same, but one sample outside of all windows is said to be missing: no window may be taken for full.
     slow = Block(labels, refs, times, matrix, marked=True, gap_ms=np.full(3, 10**9), drop_ms=None)
     counter, per_second = kind
-    quick = counters.extrapolated(Ranges([fast], windows), range_ms, counter=counter, per_second=per_second)
-    thorough = counters.extrapolated(
-        Ranges([slow], windows), range_ms, counter=counter, per_second=per_second
+    quick, thorough = (
+        counters.extrapolated(Ranges([block], windows), range_ms, counter=counter, per_second=per_second)
+        for block in (fast, slow)
     )
     there = np.ones(quick[0].shape, bool) if quick[1] is None else quick[1]
     also = np.ones(quick[0].shape, bool) if thorough[1] is None else thorough[1]

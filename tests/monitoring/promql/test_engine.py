@@ -274,3 +274,19 @@ def test_results_do_not_share_memory_with_the_storage() -> None:
     storage.add(name("m"), times, values)
     values[:] = 9.0
     assert Engine(storage).instant("m", 10_000).values == {name("m"): 2.0}
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "abs(" * 120 + "m_total" + ")" * 120,
+        "m_total" + " + 1" * 120,
+        "m_total" + " or m_total" * 120,
+        "max_over_time(" * 60 + "m_total" + "[1m:10s])" * 60,
+    ],
+)
+def test_expressions_may_be_as_deep_as_the_parser_lets_them(storage: MemoryStorage, query: str) -> None:
+    def from_deep_down(frames: int) -> int:
+        return from_deep_down(frames - 1) if frames else len(Engine(storage).instant(query, 0).series)
+
+    assert from_deep_down(100) == 3

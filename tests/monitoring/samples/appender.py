@@ -32,15 +32,17 @@ def values(seed: int, number: int) -> npt.NDArray[np.float64]:
     return np.random.default_rng([seed, number]).standard_normal(SERIES) * 10.0**number
 
 
-def options() -> dict[str, int]:
-    """Rotate and transpose all the time, so that kills hit those too."""
-    return {"window_ms": 3_000, "segment_ms": 150, "sync_ms": 50}
+def opened(directory: Path, *, threads: bool) -> SampleStore:
+    """A store that rotates and transposes all the time, so that kills hit those too."""
+    return SampleStore.open(
+        directory, clock=SystemClock(), window_ms=3_000, segment_ms=150, sync_ms=50, threads=threads
+    )
 
 
 def main() -> None:
     directory, seed = Path(sys.argv[1]), int(sys.argv[2])
     clock = SystemClock()
-    store = SampleStore.open(directory, clock=clock, **options())
+    store = opened(directory, threads=True)
     groups = [store.group(key) for key in KEYS]
     last_ms = 0
     for number in range(1 << 30):

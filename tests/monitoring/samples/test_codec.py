@@ -76,9 +76,8 @@ def test_a_table_of_refs_and_a_table_of_labels_are_the_same(label_sets: list[Lab
     refs = np.array([store.intern(labels) for labels in label_sets], np.int64)
     many = np.tile(refs, 1 + 65 // max(1, len(refs)))  # enough for the way of large tables
     assert LabelTable.of(store, refs).labels(np.arange(len(refs))) == label_sets
-    assert [
-        store.intern(one) for one in LabelTable.of(store, many).labels(np.arange(len(many)))
-    ] == many.tolist()
+    back = LabelTable.of(store, many).labels(np.arange(len(many)))
+    assert [store.intern(labels) for labels in back] == many.tolist()
 
 
 @given(
@@ -106,13 +105,13 @@ def test_a_union_has_each_label_set_once_in_one_order(lists: list[list[Labels]])
     if tables:
         all_of_them = [labels for label_sets in lists for labels in label_sets]
         assert concatenated(tables).labels(np.arange(len(all_of_them))) == all_of_them
-    for again, _ in [union([table.take(np.flatnonzero(np.arange(table.size) % 2))])]:
-        assert again.labels(np.arange(again.size)) == merged[1::2], "a part of it keeps its order"
+    again, _ = union([table.take(np.arange(1, table.size, 2))])
+    assert again.labels(np.arange(again.size)) == merged[1::2], "a part of it keeps its order"
 
 
 def test_a_table_knows_its_metric_names() -> None:
     table = LabelTable.from_labels([named("b"), named("a", i="1"), named("b", i="2"), ()])
-    assert table.names() == ["", "a", "b"] or sorted(table.names()) == ["", "a", "b"]
+    assert sorted(table.names()) == ["", "a", "b"]
     assert table.match([equal("__name__", "b"), matching("i", ".+")]).tolist() == [False, False, True, False]
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.monitoring.samples.appender import options, series, values
+from tests.monitoring.samples import appender
+from tests.monitoring.samples.appender import series, values
 from tests.monitoring.samples.plain import Plain, abandoned, named, opened, plain, scrape
 from watchkeeper.monitoring.samples.errors import StoreLockedError
-from watchkeeper.monitoring.samples.store import SampleStore
-from watchkeeper.store.clock import ManualClock, SystemClock, to_ms
+from watchkeeper.store.clock import ManualClock, to_ms
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,7 +50,7 @@ def survives(directory: Path, rounds: int, seed: int) -> None:
             cells = values(number, row).view(np.uint64).tolist()
             for labels, cell in zip(series(key, row // 20), cells, strict=True):
                 expected.setdefault(labels, {})[ts_ms] = cell
-        store = SampleStore.open(directory, clock=SystemClock(), threads=False, **options())
+        store = appender.opened(directory, threads=False)
         try:
             for _ in range(50):  # what is in the log only, and older than the window, goes into parts
                 store.tick()

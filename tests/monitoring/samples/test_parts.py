@@ -133,12 +133,11 @@ def test_a_file_that_is_too_short_is_no_part(tmp_path: Path, length: int) -> Non
         Part(path)
 
 
-def test_tiles_are_views_of_columns_in_label_order(tmp_path: Path, clock: ManualClock) -> None:
+def test_the_series_of_a_group_lie_in_the_order_of_their_names(tmp_path: Path, clock: ManualClock) -> None:
     churned(tmp_path, clock, rows=60)
     for part in parts_in(tmp_path):
         for entry in part.groups.values():
             group = part.content(entry)
             labels = group.table.labels(np.arange(group.table.size))
-            assert [dict(one)["__name__"] for one in labels] == sorted(
-                dict(one)["__name__"] for one in labels
-            )
+            names = [dict(one)["__name__"] for one in labels]
+            assert names == sorted(names)

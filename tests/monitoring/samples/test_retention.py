@@ -42,7 +42,10 @@ def test_the_oldest_go_until_parts_and_log_fit() -> None:
     assert gone(parts, 6, size=5, log=100) == [1, 2, 3], "parts only: the log is not counted out"
 
 
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20), st.integers(1, 50))), st.integers(0, 500))
+SHAPES = st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20), st.integers(1, 50)))
+
+
+@given(SHAPES, st.integers(0, 500))
 def test_what_is_kept_fits_and_is_newer_than_what_goes(
     shapes: list[tuple[int, int, int]], limit: int
 ) -> None:

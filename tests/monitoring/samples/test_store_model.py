@@ -7,9 +7,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.monitoring.samples.plain import STALE, START, Plain, abandoned, bits, equal, named, opened, plain
 from watchkeeper.monitoring.labels import Labels
@@ -213,10 +220,21 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.health().ok
 
 
+def tried(examples: int, steps: int) -> settings:
+    """Settings for so much work."""
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    )
+
+
 TestStoreModel = StoreMachine.TestCase
-TestStoreModel.settings = settings(
-    max_examples=25,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
+TestStoreModel.settings = tried(60, 40)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+def test_store_model_at_length() -> None:
+    run_state_machine_as_test(StoreMachine, settings=tried(1500, 60))

@@ -20,6 +20,7 @@ _NEAR = 8
 _FAR = 1024
 _BREAKS = 32
 """After so many breaks, and one in so many lines, the order is taken as lost."""
+_WINDOW = 8192
 _CHUNK = 512
 _FEW = 64
 """So many lines without an origin are not worth a look through all old ones."""
@@ -77,7 +78,7 @@ def _walk(body: bytes, starts: Ints, ends: Ints, old: Lines, found: Alignment, d
     fresh, known = np.frombuffer(body, np.uint8), np.frombuffer(old.body, np.uint8)
     i = j = breaks = 0
     while i < len(starts) and j < len(old):
-        count = min(len(starts) - i, len(old) - j)
+        count = min(len(starts) - i, len(old) - j, _WINDOW)
         others = np.flatnonzero(lengths[i : i + count] != old_lengths[j : j + count])
         if len(others) > _CHUNK:
             count, others = int(others[_CHUNK]), others[:_CHUNK]
@@ -125,6 +126,8 @@ def _same_keys(body: bytes, starts: Ints, ends: Ints, lines: Ints, old: Lines, o
     ):
         value = start + key_end - old_start
         if not sample or value >= end or body[start:value] != old.body[old_start:key_end]:
+            break
+        if body.find(b" ", value, end) >= 0:  # "a 1" was no part of "a {b="c"} 1"
             break
         same += 1
     return same

@@ -46,7 +46,7 @@ def _json_numbers(text: bytes) -> Floats | None:
         values = np.frombuffer(array("d", from_json(listed)))
     except (ValueError, OverflowError):
         return None
-    return values if np.isfinite(values).all() else None
+    return values if len(values) == text.count(b"\n") and np.isfinite(values).all() else None
 
 
 def _one_by_one(text: bytes) -> Floats:

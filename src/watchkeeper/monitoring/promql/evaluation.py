@@ -162,7 +162,10 @@ class Evaluation:
         known = self._ranges.get(key)
         if known is None:
             outer, self._collected = self._collected, []
+            passing = self._passing
             known = self._ranges[key] = (make(), self._collected)
+            self._held += self._passing - passing
+            self._passing = passing
             self._collected = outer
         self._collected.extend(known[1])
         return known[0]

@@ -7,7 +7,7 @@ move t. Loops go over frames and rows of frames, never over series.
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -130,7 +130,7 @@ def _walk_back(
     return values, own, found
 
 
-class RangeSource(Node):
+class RangeSource(Node, ABC):
     """What stands in brackets: a range selector or a subquery."""
 
     range_ms: int

@@ -28,10 +28,7 @@ class LockedDirectory:
                 path.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._descriptor = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as error:
-            raise SampleStoreError(
-                f"the sample store cannot use {root}: {error}. No sample was touched. Make the directory"
-                " writable for this user, or choose another one."
-            ) from error
+            raise self.unusable(error) from error
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -43,6 +40,13 @@ class LockedDirectory:
             ) from error
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+
+    def unusable(self, error: OSError) -> SampleStoreError:
+        """What to say when the directory as a whole cannot be used."""
+        return SampleStoreError(
+            f"the sample store cannot use {self.root}: {error}. No sample was touched. Make the directory"
+            " writable for this user, or choose another one."
+        )
 
     def release(self) -> None:
         """Let another process have it."""

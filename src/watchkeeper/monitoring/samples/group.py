@@ -106,17 +106,23 @@ class Group:
 
     # -- samples -------------------------------------------------------------------------------
 
-    def append(self, ts_ms: int, columns: Ints | None, values: Floats) -> AppendResult:
+    def append(
+        self, ts_ms: int, columns: Ints | None, values: Floats, generation: int | None = None
+    ) -> AppendResult:
         """Store one scrape: ``values`` of ``columns`` (None: those of the last append) at ``ts_ms``.
 
         A ``ts_ms`` that is not after the newest row stores only what is newer than its own series'
         newest sample. A column given twice keeps its first value. Raises ValueError for columns that
-        the group does not have.
+        the group does not have, or that are of another ``generation`` (where one is given).
         """
         store = self._store
         with store.lock:
             store.watch_clock()
             given = self._columns if columns is None else columns
+            if generation is not None and generation != self.generation:
+                raise ValueError(
+                    f"the columns of group {self.key!r} have other numbers now: see renumbered()"
+                )
             if len(given) != len(values):
                 raise ValueError(f"{len(values)} values for {len(given)} columns of group {self.key!r}")
             if self.head.columns == 0 and not len(given):

@@ -17,15 +17,13 @@ from watchkeeper.monitoring.samples.history import Asked, Report, candidates
 from watchkeeper.monitoring.samples.parts import Part
 
 
-def sampled_refs(frames: Sequence[Frame], start_ms: int, end_ms: int) -> list[int]:
-    """The refs of ``frames`` that have a sample or a marker in [start_ms, end_ms]."""
-    out: list[int] = []
-    for frame in frames:
-        begin = int(np.searchsorted(frame.times, start_ms))
-        end = int(np.searchsorted(frame.times, end_ms, side="right"))
-        present = np.any(~is_absent(frame.values[begin:end]), axis=0)
-        out += frame.refs[present[frame.columns]].tolist()
-    return out
+def sampled_refs(frame: Frame, start_ms: int, end_ms: int) -> list[int]:
+    """The refs of ``frame`` that have a sample or a marker in [start_ms, end_ms]."""
+    begin = int(np.searchsorted(frame.times, start_ms))
+    end = int(np.searchsorted(frame.times, end_ms, side="right"))
+    present = np.any(~is_absent(frame.values[begin:end]), axis=0)
+    refs: list[int] = frame.refs[present[frame.columns]].tolist()
+    return refs
 
 
 def in_parts(asked: Asked, parts: Sequence[Part], report: Report) -> set[Labels]:

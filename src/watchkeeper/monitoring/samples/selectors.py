@@ -39,6 +39,12 @@ class Hit:
         times, values, gap_ms, drop_ms = self.group.views
         return Frame(times, values, self.columns, self.refs, gap_ms, drop_ms)
 
+    def alive(self, start_ms: int) -> Ints:
+        """The refs of the series that have not ended before ``start_ms``."""
+        head = self.group.head
+        alive: Ints = self.refs[head.live[self.columns] | (head.died_ms[self.columns] >= start_ms)]
+        return alive
+
     def renumber(self) -> None:
         group = self.group
         seen = group.renumbered(np.arange(self.seen), self.generation)

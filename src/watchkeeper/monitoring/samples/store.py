@@ -20,21 +20,17 @@ from watchkeeper.monitoring.labels import Ints, Labels, LabelStore
 from watchkeeper.monitoring.promql.ast import Matcher
 from watchkeeper.monitoring.samples.directory import LockedDirectory
 from watchkeeper.monitoring.samples.disk import Disk
-from watchkeeper.monitoring.samples.errors import CorruptError, Health, SampleStoreError
+from watchkeeper.monitoring.samples.errors import Health, SampleStoreError
 from watchkeeper.monitoring.samples.frame import Selection
 from watchkeeper.monitoring.samples.group import AppendResult, Group
 from watchkeeper.monitoring.samples.head import NEVER_MS
-from watchkeeper.monitoring.samples.history import Asked, HeadBlock, check_size, read
 from watchkeeper.monitoring.samples.jobs import Jobs
-from watchkeeper.monitoring.samples.listing import in_parts, sampled_refs
 from watchkeeper.monitoring.samples.log import Log
-from watchkeeper.monitoring.samples.merge import without_repeats
 from watchkeeper.monitoring.samples.metadata import Metadata, MetadataFile
 from watchkeeper.monitoring.samples.owners import Owners
-from watchkeeper.monitoring.samples.parts import Part
+from watchkeeper.monitoring.samples.reading import Held, Reader
 from watchkeeper.monitoring.samples.recovery import recover
 from watchkeeper.monitoring.samples.segment import Segment
-from watchkeeper.monitoring.samples.selectors import Hit, Selectors
 from watchkeeper.monitoring.samples.sparse import Sparse
 from watchkeeper.monitoring.samples.stats import Stats
 from watchkeeper.monitoring.samples.timeline import JUMP_MS, Era, Reading, Span, jump_ms, turned
@@ -46,7 +42,6 @@ DAY_MS = 86_400_000
 
 
 _LOG = logging.getLogger(__name__)
-_EVER_MS = 1 << 62
 _WRITE_BEHIND_SECONDS = 0.05
 
 
@@ -61,11 +56,9 @@ class SampleStore:
         self.log: Log | None = None
         self._clock = clock
         self._limits = limits
-        self._limit_cells = limit_cells
         self._groups: dict[int, Group] = {}  # those with columns, by number
         self._by_key: weakref.WeakValueDictionary[str, Group] = weakref.WeakValueDictionary()
         self._sparse: dict[str, Sparse] = {}
-        self._selectors = Selectors(self.labels)
         self._version = 0
         self._next_number = 0
         self._next_serial = 1
@@ -78,11 +71,14 @@ class SampleStore:
         self._jobs = Jobs(threads=threads)
         self._directory = LockedDirectory(root)
         self._upkeep = Upkeep(self._directory.parts, disk, limits, self._jobs, self._troubles)
+        self._reader = Reader(self.lock, self.labels, self.owners, self._upkeep, self._held, limit_cells)
         self._metadata = MetadataFile(self._directory.metadata, disk)
         try:
             self._recover(disk)
-        except BaseException:
+        except BaseException as error:
             self._directory.release()
+            if isinstance(error, OSError):
+                raise self._directory.unusable(error) from error
             raise
 
     @classmethod
@@ -178,47 +174,26 @@ class SampleStore:
         to, on the same thread (other threads: :meth:`select_copies`), and may have columns without a
         sample in that time. Raises QueryTooLargeError.
         """
-        with self.lock:
-            if self._in_memory(start_ms, end_ms):
-                hits = self._selectors.hits(matchers, self._groups, self._version)
-                frames = [hit.frame() for hit in hits if len(hit.group.head)]
-                repeated = [self.owners.shared(frame.refs) for frame in frames]
-                if any(mask is not None for mask in repeated):
-                    frames = without_repeats(frames, repeated)
-                return Selection(self.labels, frames)
-        return self.select_copies(matchers, start_ms, end_ms)
+        return self._reader.select(matchers, start_ms, end_ms)
 
     def select_copies(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> Selection:
-        """As :meth:`select`, from any thread: what is handed out is a copy with its own label store."""
-        asked = self._asked(matchers, start_ms, end_ms)
-        labels = LabelStore()
-        with self.lock:
-            hits = self._selectors.hits(matchers, self._groups, self._version)
-            head = [block for hit in hits if (block := self._copied(hit, asked, labels)) is not None]
-            parts = [] if self._in_memory(start_ms, end_ms) else list(self._upkeep.parts)
-            spans = self._upkeep.spans(self._span())
-        return read(asked, parts, spans, head, labels, self._report)
+        """As :meth:`select`, from any thread: what is handed out is a copy with its own label store.
+
+        Writers are let in between the groups, and wait for the copy of one at most.
+        """
+        return self._reader.select_copies(matchers, start_ms, end_ms)
 
     def series(
         self, matchers: Sequence[Matcher], start_ms: int | None = None, end_ms: int | None = None
     ) -> list[Labels]:
         """The series that match and have samples in the time (default: all there is); see :mod:`.listing`."""
-        asked = self._asked(matchers, start_ms, end_ms)
-        with self.lock:
-            hits = self._selectors.hits(matchers, self._groups, self._version)
-            refs = sampled_refs([hit.frame() for hit in hits], asked.start_ms, asked.end_ms)
-            found = {self.labels.labels(ref) for ref in refs}
-            parts = list(self._upkeep.parts) if asked.start_ms <= self._floor_ms else []
-        return sorted(found | in_parts(asked, parts, self._report))
+        return self._reader.series(matchers, start_ms, end_ms)
 
     def label_names(
         self, matchers: Sequence[Matcher] = (), start_ms: int | None = None, end_ms: int | None = None
     ) -> list[str]:
-        """The label names of the series that match (those in memory whatever their time)."""
-        refs, others = self._listed(matchers, start_ms, end_ms)
-        with self.lock:
-            names = set(self.labels.columns_of(refs))
-        return sorted(names | {name for labels in others for name, _ in labels})
+        """The label names of the series that match and have not ended before ``start_ms``."""
+        return self._reader.label_names(matchers, start_ms, end_ms)
 
     def label_values(
         self,
@@ -227,12 +202,8 @@ class SampleStore:
         start_ms: int | None = None,
         end_ms: int | None = None,
     ) -> list[str]:
-        """The values of label ``name`` among the series that match (those in memory whatever their time)."""
-        refs, others = self._listed(matchers, start_ms, end_ms)
-        with self.lock:
-            values = set(self.labels.decode(name, np.unique(self.labels.codes(name, refs)).tolist()))
-        values |= {value for labels in others for label, value in labels if label == name}
-        return sorted(values - {""})
+        """The values of label ``name`` among the series that match and have not ended before ``start_ms``."""
+        return self._reader.label_values(name, matchers, start_ms, end_ms)
 
     def metadata(self) -> dict[str, Metadata]:
         """What is known of each metric family."""
@@ -251,7 +222,7 @@ class SampleStore:
             return Stats(
                 groups=len(self._groups),
                 series=len(self.labels),
-                memory_bytes=memory + self.owners.nbytes + self._selectors.nbytes,
+                memory_bytes=memory + self.owners.nbytes + self._reader.nbytes,
                 disk_bytes=self._upkeep.part_bytes + self._upkeep.log_bytes + open_size,
                 parts=len(parts),
                 segments=len(segments) + (1 if open_size else 0),
@@ -429,38 +400,12 @@ class SampleStore:
         self._metadata.dirty = True
         _LOG.warning("the metadata of metrics cannot be written and is kept in memory: %s", error)
 
-    def _span(self) -> Span:
-        return Span(self._era.epoch, self._era.from_ms, self._reading.wall_ms)
-
-    def _in_memory(self, start_ms: int, end_ms: int) -> bool:
-        ahead = self._era.shelved_ms is not None and end_ms > self._reading.wall_ms
-        return start_ms > self._floor_ms and not ahead
-
-    def _asked(self, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None) -> Asked:
-        start_ms = -_EVER_MS if start_ms is None else start_ms
-        end_ms = _EVER_MS if end_ms is None else end_ms
-        return Asked(tuple(matchers), start_ms, end_ms, self._limit_cells)
-
-    def _copied(self, hit: Hit, asked: Asked, labels: LabelStore) -> HeadBlock | None:
-        times, values, _, _ = hit.group.views
-        begin = int(np.searchsorted(times, asked.start_ms))
-        end = int(np.searchsorted(times, asked.end_ms, side="right"))
-        if begin == end:
-            return None
-        check_size((end - begin) * len(hit.columns), asked)
-        refs = np.array([labels.intern(self.labels.labels(ref)) for ref in hit.refs.tolist()], np.int64)
-        return HeadBlock(hit.group.key, times[begin:end].copy(), values[begin:end, hit.columns], refs)
-
-    def _listed(
-        self, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None
-    ) -> tuple[Ints, set[Labels]]:
-        asked = self._asked(matchers, start_ms, end_ms)
-        with self.lock:
-            hits = self._selectors.hits(matchers, self._groups, self._version)
-            refs = np.concatenate([np.zeros(0, np.int64), *(hit.refs for hit in hits)])
-            parts = list(self._upkeep.parts) if asked.start_ms <= self._floor_ms else []
-        return refs, in_parts(asked, parts, self._report)
-
-    def _report(self, part: Part, error: CorruptError) -> None:
-        with self.lock:
-            self._upkeep.report_damage(part, error)
+    def _held(self) -> Held:
+        wall_ms = self._reading.wall_ms
+        return Held(
+            self._groups,
+            self._version,
+            self._floor_ms,
+            wall_ms if self._era.shelved_ms is not None else None,
+            Span(self._era.epoch, self._era.from_ms, wall_ms),
+        )

@@ -45,6 +45,15 @@ class Limits:
     segment_bytes: int
 
 
+_TEXTS = {
+    "parts-write": "older samples cannot be written to {directory}: {error}. They stay in the log; it is"
+    " tried again.",
+    "parts-merge": "older samples cannot be put together in {directory}: {error}. Nothing is lost; it is"
+    " tried again.",
+    "delete": "samples past their retention cannot be deleted in {directory}: {error}. It is tried again.",
+}
+
+
 class Troubles:
     """What is wrong now, by its name; :class:`~.errors.Health` is made of it."""
 
@@ -173,6 +182,19 @@ class Upkeep:
             if self._may_try("parts-write", monotonic_ms):
                 self._transpose(waiting, monotonic_ms, persisted)
             return
+        try:
+            self._let_go(now_ms, busy_log)
+            self._troubles.over("delete")
+        except OSError as error:
+            self._failed("delete", monotonic_ms)(error)
+        held = {self._held(part): part for part in self.parts}
+        first_seq = min((segment.seq for segment in self.segments), default=1 << 62)
+        together = to_merge(list(held), now_ms=now_ms, log_from_seq=first_seq)
+        if together and self._may_try("parts-merge", monotonic_ms):
+            self._merge([held[one] for one in together], monotonic_ms)
+
+    def _let_go(self, now_ms: int, busy_log: int) -> None:
+        """Delete what is in parts and no longer needed in the log, and what retention says."""
         self._drop_segments()
         held = {self._held(part): part for part in self.parts}
         going = expired(
@@ -182,13 +204,7 @@ class Upkeep:
             retention_bytes=self._limits.retention_bytes,
             log_bytes=self.log_bytes + busy_log,
         )
-        if going:
-            self._delete([held[one] for one in going])
-            return
-        first_seq = min((segment.seq for segment in self.segments), default=1 << 62)
-        together = to_merge(list(held), now_ms=now_ms, log_from_seq=first_seq)
-        if together and self._may_try("parts-merge", monotonic_ms):
-            self._merge([held[one] for one in together], monotonic_ms)
+        self._delete([held[one] for one in going])
 
     def report_damage(self, part: Part, error: CorruptError) -> None:
         """A reader met damage in ``part``; the rest of it is still served."""
@@ -225,17 +241,21 @@ class Upkeep:
 
     def _merge(self, parts: list[Part], monotonic_ms: float) -> None:
         def done(result: Merged) -> None:
-            for part in parts:
-                self.parts.remove(part)
-                if part in result.damaged:
-                    set_aside(self._disk, part.path)
-                    self._checked_ms = float("-inf")
-                else:
-                    self._disk.unlink(part.path)
-                self._troubles.over(f"damaged:{part.path.name}")
+            self.parts = [part for part in self.parts if part not in parts]
             if result.part is not None:
                 self.parts.append(result.part)
             self._troubles.over("parts-merge")
+            for part in parts:
+                self._troubles.over(f"damaged:{part.path.name}")
+            try:
+                for part in parts:
+                    if part in result.damaged:
+                        set_aside(self._disk, part.path)
+                        self._checked_ms = float("-inf")
+                    else:
+                        self._disk.unlink(part.path)
+            except OSError as error:  # the next start removes what the merged part covers
+                _LOG.warning("a part that was merged could not be removed: %s", error)
 
         work = lambda: merge(self._disk, parts, self.directory)  # noqa: E731
         self._jobs.run("parts", work, done, self._failed("parts-merge", monotonic_ms))
@@ -243,10 +263,7 @@ class Upkeep:
     def _failed(self, what: str, monotonic_ms: float) -> Callable[[OSError | SampleStoreError], None]:
         def failed(error: OSError | SampleStoreError) -> None:
             self._tried_ms[what] = monotonic_ms
-            text = (
-                f"older samples cannot be written to {self.directory}: {error}."
-                " They stay in the log; it is tried again."
-            )
+            text = _TEXTS[what].format(directory=self.directory, error=error)
             if self._troubles.add(what, text, self._now_ms):
                 _LOG.error("%s", text)
 

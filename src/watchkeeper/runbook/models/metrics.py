@@ -118,6 +118,30 @@ class HttpDiscovery(HttpClient):
     refresh_interval: Duration = Duration("1m")
 
 
+class RelabelConfig(Part):
+    """One rule that keeps, drops or rewrites label sets; keys and defaults are Prometheus'."""
+
+    action: Literal[
+        "replace",
+        "keep",
+        "drop",
+        "keepequal",
+        "dropequal",
+        "hashmod",
+        "labelmap",
+        "labeldrop",
+        "labelkeep",
+        "lowercase",
+        "uppercase",
+    ] = "replace"
+    source_labels: Several[Text] = ()
+    separator: str = ";"
+    regex: str = "(.*)"
+    modulus: Annotated[int, Field(ge=0)] = 0
+    target_label: str = ""
+    replacement: str = "$1"
+
+
 class ScrapeConfig(HttpClient):
     """A group of targets that are scraped the same way. Limits of zero mean: none."""
 
@@ -132,6 +156,8 @@ class ScrapeConfig(HttpClient):
     static_configs: Several[StaticConfig] = ()
     file_sd_configs: Several[FileDiscovery] = ()
     http_sd_configs: Several[HttpDiscovery] = ()
+    relabel_configs: Several[RelabelConfig] = ()
+    metric_relabel_configs: Several[RelabelConfig] = ()
     body_size_limit: Size | None = None
     sample_limit: Annotated[int, Field(ge=0)] | None = None
     label_limit: Annotated[int, Field(ge=0)] | None = None
