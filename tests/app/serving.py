@@ -1,4 +1,4 @@
-"""``watchkeeper serve`` as a real process tree on a small runbook, for tests that start, kill and question it.
+"""``watchkeeper serve`` as a real process tree on a small runbook, to be started, killed and questioned.
 
 Whatever a test does, :meth:`Serving.close` leaves no process of its tree behind.
 """
@@ -12,7 +12,6 @@ import signal
 import socket
 import subprocess
 import sys
-import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -84,7 +83,8 @@ class Shop:
         self._good += 100 * (1 - self.error_ratio)
         text = (
             "# HELP http_requests_total Requests.\n# TYPE http_requests_total counter\n"
-            f'http_requests_total{{status="200"}} {self._good}\nhttp_requests_total{{status="500"}} {self._bad}\n'
+            f'http_requests_total{{status="200"}} {self._good}\n'
+            f'http_requests_total{{status="500"}} {self._bad}\n'
         )
         return Reply(text.encode())
 
@@ -164,7 +164,9 @@ class Serving:
         )
         assert done.returncode == 1, done.stderr
         assert "Traceback" not in done.stderr
-        return done.stderr
+        assert not done.stdout
+        said: str = done.stderr
+        return said
 
     def roles(self) -> dict[str, int]:
         """The process id of each role that runs."""
@@ -185,7 +187,7 @@ class Serving:
         until(lambda: self.roles().get(role, before) != before, 10, f"a new {role}")
 
     def kill_tree(self) -> None:
-        """kill -9 everything at once, as the kernel does when it is out of memory and a person out of patience."""
+        """kill -9 everything at once, as a power cut would."""
         assert self.process is not None
         self.roles()
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -267,16 +269,15 @@ class Serving:
         """The journal, through the command line."""
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "watchkeeper.cli.main", "journal", "list"),
-                *("--json", "--limit", "10000", "--data", str(self.data)),
+                *(sys.executable, "-m", "watchkeeper.cli.main", "journal", "tail"),
+                *("--json", "--lines", "10000", "--data", str(self.data)),
             ],
             capture_output=True,
             text=True,
             timeout=30,
         )
         assert done.returncode == 0, done.stderr
-        found: list[dict[str, Any]] = json.loads(done.stdout)
-        return found
+        return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def environment() -> dict[str, str]:
@@ -310,4 +311,4 @@ def deployment(home: Path, *, start: bool = True) -> Iterator[tuple[Serving, Sho
 
 def broken(text: str) -> str:
     """``text`` as a runbook that cannot be used."""
-    return textwrap.dedent(text) + "\nmonitorring: {}\n"
+    return text + "\nmonitorring: {}\n"

@@ -44,6 +44,10 @@ class Ask:
 Handler = Callable[[Ask], Reply]
 
 
+def _absent(ask: Ask) -> Reply:
+    return Reply(b"not here", 404)
+
+
 class Exporter:
     """Serves ``routes`` (path -> handler, or a fixed body). Use as a context manager."""
 
@@ -66,7 +70,7 @@ class Exporter:
                 path, _, query = self.path.partition("?")
                 ask = exporter.last = Ask(path, query, {k.lower(): v for k, v in self.headers.items()})
                 exporter.requests[path] += 1
-                handler = exporter.routes.get(path, lambda _: Reply(b"not here", 404))
+                handler = exporter.routes.get(path, _absent)
                 self._send(Reply(handler) if isinstance(handler, bytes) else handler(ask))
 
             def _send(self, reply: Reply) -> None:
@@ -87,7 +91,7 @@ class Exporter:
                         return
                     self.wfile.write(piece)
 
-            def log_message(self, format: str, *args: object) -> None:
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
                 pass
 
         class _Server(ThreadingHTTPServer):
@@ -161,7 +165,9 @@ class Exporter:
 
 def gzipped(body: bytes, content_type: str = TEXT) -> Handler:
     """``body`` as a gzip-packed answer."""
-    return lambda ask: Reply(gzip.compress(body), content_type=content_type, headers={"Content-Encoding": "gzip"})
+    return lambda ask: Reply(
+        gzip.compress(body), content_type=content_type, headers={"Content-Encoding": "gzip"}
+    )
 
 
 def redirect(to: str, status: int = 302) -> Handler:

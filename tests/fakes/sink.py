@@ -95,7 +95,7 @@ class MemorySink:
         self.timed += [(key, *sample) for sample in samples]
         return Done()
 
-    def set_metadata(self, family: str, type: str, help: str, unit: str = "") -> None:
+    def set_metadata(self, family: str, type: str, help: str, unit: str = "") -> None:  # noqa: A002
         self.metadata[family] = (type, help, unit)
 
     def row(self, ts_ms: int | None = None) -> dict[str, Cell]:

@@ -109,7 +109,9 @@ def test_a_body_beyond_the_limit_is_cut_off_while_memory_stays_bounded() -> None
     with Exporter() as exporter:
         exporter.routes["/endless"] = exporter.endless(1 << 30)
         before, started = process.memory_info().rss, time.monotonic()
-        assert "larger than body_size_limit (8388608 bytes)" in reason(exporter.url("/endless"), limit=8 << 20)
+        assert "larger than body_size_limit (8388608 bytes)" in reason(
+            exporter.url("/endless"), limit=8 << 20
+        )
         assert time.monotonic() - started < 5
         assert process.memory_info().rss - before < 64 << 20
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ REPORTS = {
 }
 
 
-def job(metric_relabel: list[dict[str, Any]] | None = None, **config: Any) -> ScrapeJob:
+def job(metric_relabel: Sequence[Mapping[str, Any]] | None = None, **config: Any) -> ScrapeJob:
     config.setdefault("job_name", "api")
     (made,) = jobs_of(Metrics.model_validate({"scrape_configs": [config]}))
     if metric_relabel is None:
@@ -148,7 +149,7 @@ def test_garbage_is_stored_not_at_all(bad: str) -> None:
     ],
 )
 def test_beyond_a_limit_nothing_is_stored_or_registered(
-    limits: dict[str, int], body: str, reason: str
+    limits: dict[str, Any], body: str, reason: str
 ) -> None:
     bench = Bench(job(**limits))
     with pytest.raises((LimitError, ExpositionError), match=reason):
@@ -175,7 +176,7 @@ def test_sample_limit_counts_what_relabelling_leaves() -> None:
 
 
 def test_dropped_series_stay_dropped_and_renamed_ones_renamed() -> None:
-    rules = [
+    rules: list[dict[str, Any]] = [
         {"source_labels": ["__name__"], "regex": "drop_.*", "action": "drop"},
         {"source_labels": ["code"], "regex": "(.)..", "target_label": "class", "replacement": "${1}xx"},
         {"regex": "code", "action": "labeldrop"},

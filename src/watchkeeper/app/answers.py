@@ -140,9 +140,7 @@ class MonitoringAnswers:
         return await asyncio.to_thread(work)
 
     async def _alerts(self, _: dict[str, Any]) -> bytes:
-        return await asyncio.to_thread(
-            lambda: envelope(json.dumps(rules_api.alerts(self._service)).encode())
-        )
+        return await asyncio.to_thread(lambda: envelope(json.dumps(rules_api.alerts(self._service)).encode()))
 
     async def _targets(self, asked: dict[str, Any]) -> bytes:
         statuses = self._statuses()  # on this thread, which is the one that changes them

@@ -45,7 +45,7 @@ def usable(settings: Settings) -> LoadedRunbook:
 
 
 def choose(settings: Settings) -> Chosen:
-    """The runbook on disk, else the one that was in force. Raises one of :data:`UNUSABLE` if there is none."""
+    """The runbook on disk, else the one that was in force. Raises one of :data:`UNUSABLE` for neither."""
     try:
         loaded = load_policy(settings)
         return Chosen(loaded, compile_runbook(loaded.runbook, settings.url))

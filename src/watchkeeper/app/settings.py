@@ -40,6 +40,11 @@ class Settings:
     url: str
 
     @property
+    def listen(self) -> str:
+        """``host:port``, as the setting is written."""
+        return _host_port(self.host, self.port)
+
+    @property
     def watch_socket(self) -> Path:
         """Where the role ``watch`` answers questions about samples and rules."""
         return self.data / "watch.sock"
@@ -67,7 +72,7 @@ def read_settings(
         data=(data or _path(environ.get(DATA_VARIABLE)) or Path(".watchkeeper")).absolute(),
         host=host,
         port=port,
-        url=_base_url(url or environ.get(URL_VARIABLE)) or _listen_url(host, port),
+        url=_base_url(url or environ.get(URL_VARIABLE)) or f"http://{_host_port(host, port)}",
     )
 
 
@@ -82,8 +87,8 @@ def parse_listen(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _listen_url(host: str, port: int) -> str:
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def _host_port(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _base_url(text: str | None) -> str | None:
@@ -116,8 +121,9 @@ def prepare_data_directory(data: Path) -> None:
             names = [entry.name for entry in os.scandir(data)]
             if names and not any(name in _OURS for name in names):
                 raise SettingsError(
-                    f"the data directory {data} is open to other users and holds other things ({names[0]}); "
-                    f"nothing was changed. Name a directory for Watchkeeper alone with --data or {DATA_VARIABLE}."
+                    f"the data directory {data} is open to other users and holds other things "
+                    f"({names[0]}); nothing was changed. Name a directory for Watchkeeper alone "
+                    f"with --data or {DATA_VARIABLE}."
                 )
             data.chmod(0o700)
         if not os.access(data, os.R_OK | os.W_OK | os.X_OK):

@@ -162,7 +162,9 @@ async def ask(path: Path, question: str, parameters: Mapping[str, Any], timeout_
     try:
         async with asyncio.timeout(timeout_seconds):
             with _near(path) as address:
-                reader, writer = await asyncio.open_unix_connection(address, limit=MAX_ANSWER_BYTES + _ENVELOPE_BYTES)
+                reader, writer = await asyncio.open_unix_connection(
+                    address, limit=MAX_ANSWER_BYTES + _ENVELOPE_BYTES
+                )
             try:
                 writer.write(json.dumps({"ask": question, "with": parameters}).encode() + b"\n")
                 await writer.drain()

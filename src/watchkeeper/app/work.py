@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from watchkeeper.app import inforce, signals, wire
+from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.metrics import families_json, new_registry
 from watchkeeper.app.settings import Settings
 from watchkeeper.notify.delivery import Deliverer
@@ -58,7 +59,8 @@ def run_work(settings: Settings) -> int:
     """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
     clock = SystemClock()
     try:
-        receivers = _receivers(settings, clock, inforce.choose(settings).loaded.runbook)
+        runbook = inforce.choose(settings).loaded.runbook
+        receivers = _receivers(settings, clock, runbook)
         store = open_store(settings.data, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
@@ -66,7 +68,8 @@ def run_work(settings: Settings) -> int:
     with store:
         deliverer = Deliverer(store, receivers.values(), clock)
         try:
-            return asyncio.run(_Work(settings, clock, store, deliverer).run())
+            inbound = InboundAnswers(store, clock, runbook)
+            return asyncio.run(_Work(settings, clock, store, deliverer, inbound).run())
         except (wire.InUseError, OSError) as error:
             log.error("%s", error)
             return 1
@@ -86,8 +89,16 @@ def _receivers(settings: Settings, clock: Clock, runbook: Runbook) -> dict[str, 
 
 
 class _Work:
-    def __init__(self, settings: Settings, clock: Clock, store: Store, deliverer: Deliverer) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        deliverer: Deliverer,
+        inbound: InboundAnswers,
+    ) -> None:
         self._settings = settings
+        self._inbound = inbound
         self._clock = clock
         self._store = store
         self._deliverer = deliverer
@@ -111,7 +122,7 @@ class _Work:
 
         delivery = threading.Thread(target=deliver, name="delivery")
         delivery.start()
-        handlers = {"ready": self._ready, "metrics": self._metrics}
+        handlers = {"ready": self._ready, "metrics": self._metrics, **self._inbound.handlers()}
         try:
             async with await wire.serve(self._settings.work_socket, handlers):
                 await stopped.wait()
@@ -124,6 +135,7 @@ class _Work:
         try:
             runbook = inforce.usable(self._settings).runbook
             self._deliverer.replace_receivers(_receivers(self._settings, self._clock, runbook).values())
+            self._inbound.use(runbook)
         except inforce.UNUSABLE as error:
             log.error("the runbook on disk is not used, the receivers stay as they were: %s", error)
         except Exception:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import typer
 
-from watchkeeper.cli.serve import DataOption, ListenOption, OverlayOption, RunbookOption
+from watchkeeper.cli.serve import DataOption, ListenOption, OverlayOption, RunbookOption, UrlOption
 
 
 class RoleName(StrEnum):
@@ -23,6 +23,7 @@ def role(
     overlay: OverlayOption = None,
     data: DataOption = None,
     listen: ListenOption = None,
+    url: UrlOption = None,
 ) -> None:
     """Run one role in the foreground."""
     from watchkeeper.app.logs import configure_logging
@@ -30,7 +31,7 @@ def role(
 
     configure_logging(name.value)
     try:
-        settings = read_settings(runbook, overlay, data, listen)
+        settings = read_settings(runbook, overlay, data, listen, url)
         prepare_data_directory(settings.data)
     except SettingsError as error:
         typer.echo(str(error), err=True)

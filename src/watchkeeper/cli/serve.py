@@ -25,34 +25,48 @@ ListenOption = Annotated[
 ]
 
 
+UrlOption = Annotated[
+    str | None,
+    typer.Option(
+        "--url", help="Where people reach that, for links. [env: WATCHKEEPER_URL; default: http://LISTEN]"
+    ),
+]
+
+
 def serve(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
     listen: ListenOption = None,
+    url: UrlOption = None,
 ) -> None:
     """Watch, page and answer, until SIGTERM or Ctrl-C. SIGHUP reads the runbook again."""
+    from watchkeeper.app import signals
+    from watchkeeper.app.inforce import UNUSABLE, usable
+    from watchkeeper.app.instance import check_address, sole_instance
     from watchkeeper.app.logs import configure_logging
-    from watchkeeper.app.policy import load_policy
     from watchkeeper.app.settings import SettingsError, prepare_data_directory, read_settings
     from watchkeeper.app.supervisor import ROLES, Supervisor, role_command
-    from watchkeeper.runbook.errors import RunbookError
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_store
     from watchkeeper.store.errors import StoreError
 
+    signals.hold_reload()
     configure_logging("serve")
+    clock = SystemClock()
     try:
-        settings = read_settings(runbook, overlay, data, listen)
-        load_policy(settings)
+        settings = read_settings(runbook, overlay, data, listen, url)
+        usable(settings)
         prepare_data_directory(settings.data)
-        open_store(settings.data).close()  # migrate once, before three roles want to
-    except (SettingsError, RunbookError, StoreError) as error:
+        with sole_instance(settings.data, clock):
+            check_address(settings, clock)
+            open_store(settings.data).close()  # migrate once, before three roles want to
+            arguments = ["--runbook", str(settings.runbook), "--data", str(settings.data)]
+            arguments += ["--listen", settings.listen, "--url", settings.url]
+            if settings.overlay:
+                arguments += ["--overlay", str(settings.overlay)]
+            typer.echo(f"watching on {settings.url} (state in {settings.data})")
+            Supervisor({name: role_command(name, arguments) for name in ROLES}, clock).run()
+    except (SettingsError, StoreError, *UNUSABLE) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    arguments = ["--runbook", str(settings.runbook), "--data", str(settings.data)]
-    arguments += ["--listen", f"{settings.host}:{settings.port}"]
-    if settings.overlay:
-        arguments += ["--overlay", str(settings.overlay)]
-    typer.echo(f"watching on {settings.url} (state in {settings.data})")
-    Supervisor({name: role_command(name, arguments) for name in ROLES}, SystemClock()).run()

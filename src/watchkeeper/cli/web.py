@@ -9,13 +9,19 @@ from typing import Any
 
 import uvicorn
 
-from watchkeeper.app import wire
+from watchkeeper.app import signals, wire
+from watchkeeper.app.instance import bind
 from watchkeeper.app.metrics import new_registry
-from watchkeeper.app.settings import Settings
+from watchkeeper.app.settings import Settings, SettingsError
 from watchkeeper.console.server import create_app
 from watchkeeper.store.clock import SystemClock
 
 log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 500
+"""More are answered with 503: each holds a file, and this process may open about a thousand."""
+MAX_HEAD_BYTES = 64 << 10
+STOP_SECONDS = 3
 
 
 class LocalRoles:
@@ -33,21 +39,25 @@ class LocalRoles:
 
 def run_web(settings: Settings) -> int:
     """Serve HTTP until told to stop; the exit code."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((settings.host, settings.port))
-        except OSError as error:
-            log.error(
-                "cannot listen on %s:%d: %s; --listen or WATCHKEEPER_LISTEN names another address",
-                settings.host,
-                settings.port,
-                error.strerror,
-            )
-            return 1
+    signals.ignore_reload()
+    try:
+        listener = bind(settings)
+    except SettingsError as error:
+        log.error("%s", error)
+        return 1
+    with listener:
         app = create_app(LocalRoles(settings), SystemClock(), new_registry())
-        config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, lifespan="off")
-        server = uvicorn.Server(config)
-        server.run(sockets=[listener])
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="off",
+            proxy_headers=False,
+            backlog=socket.SOMAXCONN,
+            limit_concurrency=MAX_CONNECTIONS,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+            timeout_graceful_shutdown=STOP_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
     return 0

@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 
 from watchkeeper import __version__
-from watchkeeper.console import document, health, overview, prometheus
+from watchkeeper.console import document, health, overview, prometheus, webhooks
 from watchkeeper.console.roles import Roles
 from watchkeeper.store.clock import Clock
 
@@ -33,6 +33,7 @@ def create_app(roles: Roles, clock: Clock, registry: CollectorRegistry) -> FastA
     app.include_router(prometheus.router(roles, clock))
     app.include_router(overview.router(roles))
     app.include_router(document.router(roles))
+    app.include_router(webhooks.router(roles))
     app.include_router(health.router(roles, registry))
 
     @app.middleware("http")

@@ -246,6 +246,8 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
             return f"its TLS certificate is not trusted: {_certificate_problem(error.certificate_error)}"
         case aiohttp.ClientConnectorDNSError():
             return f"the name {error.host} cannot be resolved"
+        case aiohttp.ClientConnectorError() if isinstance(error.os_error, ssl.SSLError):
+            return f"TLS with {error.host}:{error.port} failed: {error.os_error.reason or 'no TLS there'}"
         case aiohttp.ClientConnectorError():
             return f"cannot connect to {error.host}:{error.port}: {_system_reason(error.os_error)}"
         case aiohttp.ServerDisconnectedError():
@@ -254,10 +256,10 @@ def _reason(error: Exception, timeout_seconds: float) -> str:
             return "the connection was cut in the middle of the body"
         case aiohttp.ClientResponseError():
             return "what the server sent is not HTTP"
-        case aiohttp.InvalidURL():
+        case ValueError() if not isinstance(error, (OSError, UnicodeError)):
             return "the address is not a valid URL"
         case ssl.SSLError():
-            return f"TLS failed: {error.reason or 'the other side speaks no TLS'}"
+            return f"TLS failed: {error.reason or 'no TLS there'}"
         case OSError():
             return f"the connection failed: {_system_reason(error)}"
         case _:

@@ -74,7 +74,73 @@ class Deadline:
 class Series(Protocol):
     """What is asked about series, whoever stores them."""
 
-    def series(store: Series, asked: dict[str, Any], deadline: Deadline) -> Data:
+    def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]: ...
+
+    def label_names(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[str]: ...
+
+    def label_values(
+        self, name: str, matchers: Sequence[Matcher], start_ms: int, end_ms: int
+    ) -> list[str]: ...
+
+
+def instant(engine: Engine, asked: dict[str, Any], deadline: Deadline) -> Data:
+    """``query``: an expression at one time."""
+    result = _evaluate(lambda: engine.instant(asked["query"], asked["time_ms"], expired=deadline.expired))
+    series = result.series[: asked["limit"] or None]
+    warnings = _warnings(result, len(series))
+    if result.type is ValueType.STRING:
+        time = format_time(asked["time_ms"])
+        text = json.dumps(result.string)
+        return f'{{"resultType":"string","result":[{time},{text}]}}'.encode(), warnings
+    if result.type is ValueType.SCALAR:
+        point = point_json(result.series[0].points[-1])
+        return f'{{"resultType":"scalar","result":{point}}}'.encode(), warnings
+    if result.type is ValueType.MATRIX:
+        return _matrix(series, deadline), warnings
+    rows = deadline.joined(
+        f'{{"metric":{labels_json(one.labels)},"value":{point_json(one.points[-1])}}}' for one in series
+    )
+    return b'{"resultType":"vector","result":[' + rows + b"]}", warnings
+
+
+def over_range(engine: Engine, asked: dict[str, Any], deadline: Deadline) -> Data:
+    """``query_range``: an expression at every step from start to end."""
+    result = _evaluate(
+        lambda: engine.range(
+            asked["query"], asked["start_ms"], asked["end_ms"], asked["step_ms"], expired=deadline.expired
+        )
+    )
+    series = result.series[: asked["limit"] or None]
+    return _matrix(series, deadline), _warnings(result, len(series))
+
+
+def _matrix(series: Sequence[ResultSeries], deadline: Deadline) -> bytes:
+    times = TimeTexts()
+    rows = deadline.joined(
+        f'{{"metric":{labels_json(one.labels)},"values":[{points_json(one.points, times)}]}}'
+        for one in series
+    )
+    return b'{"resultType":"matrix","result":[' + rows + b"]}"
+
+
+def _evaluate(evaluation: Callable[[], Result]) -> Result:
+    try:
+        return evaluation()
+    except PromQLError as error:
+        place = f"1:{error.start + 1}"
+        raise QueryError(
+            "bad_data", f'invalid parameter "query": {place}: parse error: {error.message}'
+        ) from None
+    except EvaluationError as error:
+        raise QueryError("execution", str(error)) from None
+
+
+def _warnings(result: Result, shown: int) -> list[str]:
+    more = ["results truncated due to limit"] if shown < len(result.series) else []
+    return [*result.annotations, *more]
+
+
+def series(store: Series, asked: dict[str, Any], deadline: Deadline) -> Data:
     """``series``: the label sets of all series that one of the selectors matches."""
     found: dict[Labels, None] = {}
     for matchers in _selectors(asked["match"]):

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 SHOWN_EVERY = timedelta(minutes=1)
 """How often signals without thresholds are read: nobody is told of them, and some read a whole day."""
+EAGER_EVALUATIONS = 6
+"""So many evaluations after a start or a reload read them all, so that nobody waits a minute to see one."""
 Findings = Callable[[datetime], Mapping[str, Standing]]
 """Further clauses and how they stand (labels of targets, links, heartbeat); asked at every evaluation."""
 
@@ -146,8 +148,9 @@ class MonitoringService:
     async def _observe(self, at: datetime, begun: float) -> Observation:
         watched = None if self._monotonic is None else timedelta(seconds=begun - self._monotonic)
         queries = self._policy.rule_queries
-        if self._shown_at is None or abs(at - self._shown_at) >= SHOWN_EVERY:
+        if self._eager > 0 or self._shown_at is None or abs(at - self._shown_at) >= SHOWN_EVERY:
             queries = self._policy.queries
+            self._eager -= 1
         try:
             answers = await self._source.evaluate(queries, to_ms(at))
         except SourceError as error:
@@ -239,6 +242,7 @@ class MonitoringService:
     def _use(self, loaded: LoadedRunbook, compiled: Compiled) -> None:
         self._loaded = loaded
         self._shown, self._shown_at = {}, None
+        self._eager = EAGER_EVALUATIONS
         self._wording = Wording(compiled)
         self._policy = Policy(
             runbook=loaded.runbook,

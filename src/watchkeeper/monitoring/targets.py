@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final
@@ -57,6 +57,12 @@ class ScrapeJob:
     @property
     def name(self) -> str:
         return self.config.job_name
+
+    @cached_property
+    def manner(self) -> ScrapeJob:
+        """This job without its sources: how to scrape, which is all that its targets depend on."""
+        sources: dict[str, object] = {"static_configs": (), "file_sd_configs": (), "http_sd_configs": ()}
+        return replace(self, config=self.config.model_copy(update=sources))
 
 
 def jobs_of(metrics: Metrics) -> tuple[ScrapeJob, ...]:
@@ -166,7 +172,7 @@ def resolve(job: ScrapeJob, own: Mapping[str, str], group: Mapping[str, str]) ->
     for name in (*public, METRIC_NAME):
         if not _LABEL_NAME.fullmatch(name):
             raise TargetError(f"{name!r} is not a label name")
-    return Target(job, label_set(public.items()), _url(config, final), interval, timeout, discovered)
+    return Target(job.manner, label_set(public.items()), _url(config, final), interval, timeout, discovered)
 
 
 def _duration(labels: Mapping[str, str], name: str) -> float:

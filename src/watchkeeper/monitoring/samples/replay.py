@@ -84,7 +84,7 @@ class Replay:
         self._cut = cut
         self._in_part = in_part
         self._epoch = -1
-        self._columns: dict[str, dict[int, int]] = {}  # key -> serial -> column
+        self._known: dict[str, tuple[Ints, Ints]] = {}  # key -> serials, ascending, and their columns
         self._maps: dict[int, Ints] = {}  # id of a declaration -> columns of its serials
 
     def run(self) -> None:
@@ -112,7 +112,7 @@ class Replay:
         newest: dict[str, int] = {}
         chains = Chains()
         self._maps.clear()
-        for kind, payload in intact.records:
+        for kind, payload in intact.records():
             try:
                 record = parse(kind, payload)
                 if isinstance(record, Columns):
@@ -133,19 +133,21 @@ class Replay:
     def _declare(self, chains: Chains, record: Columns) -> None:
         declared, serials, table = chains.declare(record)
         group = self._group_of(record.key, record.sparse)
-        columns = self._columns.setdefault(record.key, {})
-        unknown = np.flatnonzero(
-            np.fromiter((serial not in columns for serial in serials.tolist()), np.bool_, len(serials))
-        )
+        none = np.zeros(0, np.int64)
+        known, columns = self._known.get(record.key, (none, none))
+        unknown = np.flatnonzero(~np.isin(serials, known))
         if len(unknown):
-            self._adopt(group, columns, table.labels(unknown), serials[unknown])
+            at = self._adopt(group, table.labels(unknown), serials[unknown])
+            known, first = np.unique(np.concatenate([known, serials[unknown]]), return_index=True)
+            columns = np.concatenate([columns, at])[first]
+            self._known[record.key] = known, columns
             self._found.next_serial = max(self._found.next_serial, int(serials.max()) + 1)
-        known = np.fromiter((columns[serial] for serial in serials.tolist()), np.int64, len(serials))
-        before = None if record.first == 0 else self._maps[id(declared)]
-        self._maps[id(declared)] = known if before is None else np.concatenate([before, known])
+        mine = columns[np.searchsorted(known, serials)]
+        before = none if record.first == 0 else self._maps[id(declared)]
+        self._maps[id(declared)] = np.concatenate([before, mine])
 
-    def _adopt(self, group: Group, columns: dict[int, int], labels: list[Labels], serials: Ints) -> None:
-        """Give ``group`` columns for series it does not know; a serial may be a known series come back."""
+    def _adopt(self, group: Group, labels: list[Labels], serials: Ints) -> Ints:
+        """The columns of series that ``group`` may not know; a serial may be a known series come back."""
         refs = np.fromiter((self._intern(one) for one in labels), np.int64, len(labels))
         at = group.columns_of(refs)
         fresh, first = np.unique(refs[at < 0], return_index=True)
@@ -153,7 +155,7 @@ class Replay:
             order = np.sort(first)
             group.adopt(refs[at < 0][order], serials[at < 0][order])
             at = group.columns_of(refs)
-        columns.update(zip(serials.tolist(), at.tolist(), strict=True))
+        return at
 
     def _store(self, seq: int, sample: Sample) -> None:
         group = self._group_of(sample.group.key, sample.group.sparse)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +49,28 @@ class Segment:
 
 
 @dataclass(frozen=True, slots=True)
-class Intact:
-    """The whole records of a file: (kind, payload) in order; where the last one ends; and the damage."""
+class Place:
+    """Where the payload of a record lies in its file."""
 
-    records: list[tuple[int, memoryview]]
+    kind: int
+    begin: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Intact:
+    """The whole records of ``data``, in order; where the last one ends; and the damage."""
+
+    data: memoryview
+    places: list[Place]
     end: int
     holes: int
     torn: bool
+
+    def records(self) -> Iterator[tuple[int, memoryview]]:
+        """Kind and payload of each record."""
+        for place in self.places:
+            yield place.kind, self.data[place.begin : place.begin + place.length]
 
 
 def name_of(seq: int) -> str:
@@ -81,26 +97,44 @@ def content(path: Path) -> memoryview:
 
 def scan(data: memoryview, start: int = HEADER_SIZE) -> Intact:
     """Every intact record of ``data`` from ``start`` on."""
-    records: list[tuple[int, memoryview]] = []
+    places: list[Place] = []
     at, end, holes = start, start, 0
     while at < len(data):
         payload = _payload(data, at)
         if payload is None:
             resumed = _next_record(data, at + 1)
             if resumed is None:
-                return Intact(records, end, holes, torn=True)
+                return Intact(data, places, end, holes, torn=True)
             holes += 1
             at = resumed
             continue
-        records.append((data[at + FRAME.size - 1], payload))
+        places.append(Place(data[at + FRAME.size - 1], at + FRAME.size, len(payload)))
         at = end = at + FRAME.size + len(payload)
-    return Intact(records, end, holes, torn=False)
+    return Intact(data, places, end, holes, torn=False)
+
+
+def walk(path: Path) -> Iterator[tuple[Place, memoryview]]:
+    """Every intact record of the file and its payload, with one in memory at a time where none is damaged."""
+    at = HEADER_SIZE
+    with path.open("rb") as file:
+        file.seek(at)
+        while len(head := file.read(FRAME.size)) == FRAME.size:
+            length, crc, kind = FRAME.unpack(head)
+            payload = memoryview(file.read(length)) if kind in KINDS and length <= MAX_PAYLOAD else None
+            if payload is None or len(payload) < length or checksum(kind, payload) != crc:
+                break
+            yield Place(kind, at + FRAME.size, length), payload
+            at += FRAME.size + length
+        else:
+            return
+    rest = scan(content(path), at)
+    yield from zip(rest.places, (payload for _, payload in rest.records()), strict=True)
 
 
 def repair(disk: Disk, segment: Segment, intact: Intact) -> Path:
     """Set a corrupt segment aside, and put what is intact of it in its place; the name of the old one."""
     kept = [segment.header()]
-    for kind, payload in intact.records:
+    for kind, payload in intact.records():
         kept.append(FRAME.pack(len(payload), checksum(kind, payload), kind))
         kept.append(bytes(payload))
     aside = set_aside(disk, segment.path)

@@ -52,11 +52,11 @@ class LabelTable:
             return cls.from_labels([store.labels(ref) for ref in refs.tolist()])
         columns = []
         for name in sorted(store.columns_of(refs)):
-            used, codes = np.unique(store.codes(name, refs), return_inverse=True)
+            used, codes = _renumbered(store.codes(name, refs))
             values = store.decode(name, used.tolist())
             lacking = 0 if values[0] == "" else 1
             blobs = tuple(value.encode("utf-8", "surrogatepass") for value in values[1 - lacking :])
-            columns.append(LabelColumn(name, blobs, (codes.reshape(-1) + lacking).astype(np.int32)))
+            columns.append(LabelColumn(name, blobs, codes + np.int32(lacking)))
         return cls(len(refs), tuple(columns))
 
     @classmethod
@@ -134,9 +134,9 @@ class LabelTable:
         """The label sets at ``rows``."""
         per_name = []
         for column in self.columns:
-            used, inverse = np.unique(column.codes[rows], return_inverse=True)
+            used, codes = _renumbered(column.codes[rows])
             values = [column.decode(code) for code in used.tolist()]
-            per_name.append([values[i] for i in inverse.reshape(-1).tolist()])
+            per_name.append([values[i] for i in codes.tolist()])
         names = [column.name for column in self.columns]
         if not per_name:
             return [() for _ in range(len(rows))]
@@ -157,10 +157,9 @@ class LabelTable:
         """The table of the label sets at ``rows`` alone, without values that none of them has."""
         columns = []
         for column in self.columns:
-            used, inverse = np.unique(column.codes[rows], return_inverse=True)
-            codes = inverse.reshape(-1).astype(np.int32)
+            used, codes = _renumbered(column.codes[rows])
             if len(used) and used[0]:
-                codes += 1
+                codes = codes + np.int32(1)
             values = tuple(column.values[code - 1] for code in used.tolist() if code)
             if values:
                 columns.append(LabelColumn(column.name, values, codes))
@@ -217,3 +216,12 @@ def concatenated(tables: Sequence[LabelTable]) -> LabelTable:
 
 def _starts(tables: Sequence[LabelTable]) -> list[int]:
     return [0, *np.cumsum([table.size for table in tables]).tolist()][: len(tables)]
+
+
+def _renumbered(codes: Codes) -> tuple[Codes, Codes]:
+    """The distinct codes, ascending, and for each of ``codes`` its place among them (``np.unique`` sorts)."""
+    present = np.zeros(int(codes.max(initial=-1)) + 1, np.bool_)
+    present[codes] = True
+    used = np.flatnonzero(present).astype(np.int32)
+    places = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return used, places[codes]

@@ -7,7 +7,9 @@ metric name and labels; memory is bounded by the segment itself and one group's 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -17,9 +19,9 @@ from watchkeeper.monitoring.samples.disk import Disk
 from watchkeeper.monitoring.samples.errors import CorruptError
 from watchkeeper.monitoring.samples.frame import ABSENT, ABSENT_BITS, Floats, is_absent
 from watchkeeper.monitoring.samples.merge import overlay
-from watchkeeper.monitoring.samples.parts import Block, Part, PartWriter, name_of
-from watchkeeper.monitoring.samples.records import Chains, Columns, Sample, parse
-from watchkeeper.monitoring.samples.segment import Intact, Segment, content, scan
+from watchkeeper.monitoring.samples.parts import TILE, Block, Part, PartWriter, name_of
+from watchkeeper.monitoring.samples.records import Cells, Chains, Columns, Row, parse
+from watchkeeper.monitoring.samples.segment import Place, Segment, walk
 from watchkeeper.monitoring.samples.tables import LabelTable, concatenated, union
 
 _LOG = logging.getLogger(__name__)
@@ -38,84 +40,94 @@ def transpose(disk: Disk, segment: Segment, directory: Path) -> tuple[Part | Non
     )
     newest: dict[str, int] = {}
     try:
-        for key, records in _by_key(scan(content(segment.path))).items():
-            last = _write_group(writer, key, records)
-            if last is not None:
-                newest[key] = last
+        stories = _stories(segment.path)
+        with segment.path.open("rb") as file:
+            for key, story in stories.items():
+                last = _write_group(writer, key, story, file)
+                if last is not None:
+                    newest[key] = last
         return writer.finish(), newest
     except BaseException:
         writer.abandon()
         raise
 
 
-def _by_key(intact: Intact) -> dict[str, list[tuple[int, memoryview]]]:
-    """The records of each group; a group may have had several numbers."""
-    keys: dict[int, str] = {}
-    found: dict[str, list[tuple[int, memoryview]]] = {}
-    for kind, payload in intact.records:
+@dataclass(slots=True)
+class _Story:
+    """What a segment says of one group: where, and of which series and times."""
+
+    places: list[Place] = field(default_factory=list)
+    serials: list[Ints] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+
+
+def _stories(path: Path) -> dict[str, _Story]:
+    """The story of each group key; a group may have had several numbers."""
+    numbers: dict[int, _Story] = {}
+    stories: dict[str, _Story] = {}
+    for place, payload in walk(path):
         try:
-            record = parse(kind, payload)
+            record = parse(place.kind, payload)
         except CorruptError as error:
             _LOG.warning("a record of the sample log is left out: %s", error)
             continue
         if isinstance(record, Columns):
-            keys[record.number] = record.key
-        key = keys.get(record.number)
-        if key is not None:
-            found.setdefault(key, []).append((kind, payload))
-    return found
+            story = numbers[record.number] = stories.setdefault(record.key, _Story())
+            story.serials.append(record.serials)
+            story.places.append(place)
+        elif record.number in numbers:
+            numbers[record.number].times.append(record.ts_ms)
+            numbers[record.number].places.append(place)
+    return stories
 
 
-class _Assembly:
-    """The rows of one group while its records are followed, kept as (time, serials, bits)."""
+class _Matrix:
+    """The cells of one group, filled record by record; ``tables`` are of ``declared``, in order."""
 
-    def __init__(self) -> None:
-        self.serials: list[Ints] = []
+    def __init__(self, story: _Story) -> None:
+        self.serials = np.unique(np.concatenate(story.serials))
+        self.times = np.unique(np.array(story.times, np.int64))
+        cells: Bits = np.full((len(self.times), len(self.serials)), ABSENT_BITS, np.uint64)
+        self.values: Floats = cells.view(np.float64)
+        self.declared: list[Ints] = []
         self.tables: list[LabelTable] = []
-        self.samples: list[Sample] = []
+        self._chains = Chains()
 
-    def follow(self, records: list[tuple[int, memoryview]]) -> None:
-        chains = Chains()
-        for kind, payload in records:
-            try:
-                record = parse(kind, payload)
-                if isinstance(record, Columns):
-                    _, serials, table = chains.declare(record)
-                    self.serials.append(serials)
-                    self.tables.append(table)
-                else:
-                    self.samples.extend(chains.follow(record))
-            except CorruptError as error:
-                _LOG.warning("a record of the sample log is left out: %s", error)
-
-    def matrix(self) -> tuple[Ints, Floats]:
-        """Times, and the cells of every distinct serial, ascending."""
-        serials = np.unique(np.concatenate(self.serials))
-        times = np.unique(np.array([sample.ts_ms for sample in self.samples], np.int64))
-        cells: Bits = np.full((len(times), len(serials)), ABSENT_BITS, np.uint64)
-        values = cells.view(np.float64)
-        for sample in self.samples:
-            row = int(np.searchsorted(times, sample.ts_ms))
-            where = np.searchsorted(serials, sample.serials)
-            values[row, where] = overlay(values[row, where], sample.bits.view(np.float64))
-        return times, values
+    def add(self, record: Columns | Row | Cells) -> None:
+        if isinstance(record, Columns):
+            _, serials, table = self._chains.declare(record)
+            self.declared.append(serials)
+            self.tables.append(table)
+            return
+        for sample in self._chains.follow(record):
+            row = int(np.searchsorted(self.times, sample.ts_ms))
+            where = np.searchsorted(self.serials, sample.serials)
+            self.values[row, where] = overlay(self.values[row, where], sample.bits.view(np.float64))
 
 
-def _write_group(writer: PartWriter, key: str, records: list[tuple[int, memoryview]]) -> int | None:
-    assembly = _Assembly()
-    assembly.follow(records)
-    if not assembly.samples:
-        return None
-    times, values = assembly.matrix()
-    _, first = np.unique(np.concatenate(assembly.serials), return_index=True)
-    table, (where,) = union([concatenated(assembly.tables).take(first)])
+def _write_group(writer: PartWriter, key: str, story: _Story, file: BinaryIO) -> int | None:
+    matrix = _Matrix(story)
+    for place in story.places:
+        file.seek(place.begin)
+        try:
+            matrix.add(parse(place.kind, memoryview(file.read(place.length))))
+        except CorruptError as error:
+            _LOG.warning("a record of the sample log is left out: %s", error)
+    declared, first = np.unique(np.concatenate(matrix.declared), return_index=True)
+    table, (where,) = union([concatenated(matrix.tables).take(first)])
+    values = matrix.values[:, np.isin(matrix.serials, declared)]
     where, values = _one_column_each(where, values)
+    rows = np.flatnonzero(~is_absent(values).all(axis=1))
     kept = np.flatnonzero(~is_absent(values).all(axis=0))
     if not len(kept):
         return None
-    table = table.take(where[kept])
-    tiles = writer.encode(values[:, kept])
-    writer.group(key, table, [Block(times, np.arange(len(kept)), tuple(tiles))])
+    times = matrix.times[rows]
+    tiles = [
+        tile
+        for begin in range(0, len(kept), TILE)
+        for tile in writer.encode(values[np.ix_(rows, kept[begin : begin + TILE])])
+    ]
+    writer.group(key, table.take(where[kept]), [Block(times, np.arange(len(kept)), tuple(tiles))])
     return int(times[-1])
 
 
