@@ -1,10 +1,10 @@
-"""Many targets in one cheap process: values that move, series that come and go, bodies rendered ahead of time.
+"""Many targets in one cheap process: values that move, series that come and go, bodies rendered beforehand.
 
-Run as a process by :class:`Exporters`, or by hand: ``python -m bench.exporters --targets 20 --series 5000``. It
-prints one line of JSON (``port``, ``samples``) and serves ``/t/N/metrics`` for each target until its standard input
-closes. Every target renders its next body once per interval, at its own moment; whoever asks in between gets
-the same bytes, so two scrapers beside each other see the same. The shapes are those of a platform: request
-histograms and counters, jobs, gauges, page loads.
+Run as a process by :class:`Exporters`, or by hand: ``python -m bench.exporters --targets 20 --series 5000``.
+It prints one line of JSON (``port``, ``samples``) and serves ``/t/N/metrics`` for each target until its
+standard input closes. Every target renders its next body once per interval, at its own moment; whoever asks
+in between gets the same bytes, so two scrapers beside each other see the same. The shapes are those of a
+platform: request histograms and counters, jobs, gauges, page loads.
 """
 
 from __future__ import annotations

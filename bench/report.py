@@ -11,8 +11,8 @@ def report(
 ) -> None:
     """Print ``rows`` under ``header``, and ``result`` as JSON on the last line.
 
-    ``result`` has ``violations`` (what must be zero) and, where there is a peer, ``ratio`` (peer divided by us in the
-    headline figure: above 1, we are better).
+    ``result`` has ``violations`` (what must be zero) and, where there is a peer, ``ratio`` (peer divided by
+    us in the headline figure: above 1, we are better).
     """
     table = [list(header), *[list(row) for row in rows]]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]

@@ -1,7 +1,7 @@
-"""Watchkeeper's real scrape loop over the real sample store, as a process of its own: ``python -m bench.scraping PLAN``.
+"""Watchkeeper's real scrape loop over the real sample store, as a process: ``python -m bench.scraping PLAN``.
 
-``PLAN`` is a JSON file: ``metrics`` as in the runbook, ``directory`` of the store, and ``counts``, a file that is
-rewritten every second with the totals of the scraper.
+``PLAN`` is a JSON file: ``metrics`` as in the runbook, ``directory`` of the store, and ``counts``, a file
+that is rewritten every second with the totals of the scraper.
 """
 
 from __future__ import annotations

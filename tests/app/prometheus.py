@@ -55,13 +55,17 @@ class Prometheus:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.stop()
+        self._log.close()
+
+    def stop(self) -> None:
+        """End it; stopping twice is harmless."""
         self._process.terminate()
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        self._log.close()
 
     def _ready(self) -> bool:
         assert self._process.poll() is None, Path(self._log.name).read_text()

@@ -37,7 +37,7 @@ monitoring:
           expr: |
             sum by (service, env, region) (rate(http_requests_total{status="500"}[$window]))
               / sum by (service, env, region) (rate(http_requests_total[$window]))
-          page: {above: 5%, over: 4s, for: 2s}
+          page: {above: 5%, over: 3s, for: 1s}
       playbook: look
 playbooks:
   look:
@@ -68,6 +68,7 @@ notifications:
       pagerduty: {routing_key: {env: TEST_ROUTING_KEY}, url: "PAGERDUTY", timeout: 2s}
 """
 ALERT = "ApiErrorRatePage"
+LABELS = {"service": "shop", "env": "test", "region": "here"}
 
 
 class Shop:
@@ -296,8 +297,23 @@ def remote(url: str, pagerduty: FakePagerDuty) -> str:
     return REMOTE.replace("URL", url) + RECEIVER.replace("PAGERDUTY", pagerduty.url)
 
 
+def one_page(pagerduty: FakePagerDuty) -> bool:
+    """Whether PagerDuty has exactly one open incident; fails as soon as it ever had more than one trigger."""
+    triggers = [event for event in pagerduty.events if event.action == "trigger"]
+    assert len(triggers) <= 1, f"paged {len(triggers)} times"
+    return len(pagerduty.open_incidents()) == 1
+
+
+def resolved(pagerduty: FakePagerDuty) -> bool:
+    """Whether somebody was paged and every incident is over."""
+    return bool(pagerduty.events) and not pagerduty.open_incidents()
+
+
+Deployment = tuple[Serving, Shop, FakePagerDuty]
+
+
 @contextlib.contextmanager
-def deployment(home: Path, *, start: bool = True) -> Iterator[tuple[Serving, Shop, FakePagerDuty]]:
+def deployment(home: Path, *, start: bool = True) -> Iterator[Deployment]:
     """A shop, its Watchkeeper and its PagerDuty."""
     with Shop() as shop, FakePagerDuty() as pagerduty:
         serving = Serving(home, scraping(shop, pagerduty))

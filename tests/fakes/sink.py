@@ -30,6 +30,7 @@ class MemoryGroup:
         self.series: list[Labels] = []
         self.rows: dict[int, dict[Labels, Cell]] = {}
         self.appends_with_same_columns = 0
+        self._places: dict[Labels, int] = {}
         self._last: Ints | None = None
         self._live: set[Labels] = set()
         self._moved: Ints | None = None
@@ -38,9 +39,10 @@ class MemoryGroup:
         for one in labels:
             assert list(one) == sorted(one)
             assert all(value for _, value in one)
-            if one not in self.series:
+            if one not in self._places:
+                self._places[one] = len(self.series)
                 self.series.append(one)
-        return np.array([self.series.index(one) for one in labels], np.int64)
+        return np.array([self._places[one] for one in labels], np.int64)
 
     def renumbered(self, columns: Ints, generation: int) -> Ints | None:
         if generation == self.generation:
@@ -53,7 +55,8 @@ class MemoryGroup:
     def compact(self, *, remember: bool = True) -> None:
         """Drop the series that are not live and renumber the rest, backwards to be sure it matters."""
         kept = [labels for labels in reversed(self.series) if labels in self._live]
-        moved = np.array([kept.index(one) if one in kept else -1 for one in self.series], np.int64)
+        self._places = {labels: place for place, labels in enumerate(kept)}
+        moved = np.array([self._places.get(one, -1) for one in self.series], np.int64)
         self.series, self._moved, self._last = kept, moved if remember else None, None
         self.generation += 1
 

@@ -19,7 +19,7 @@ import pytest
 from tests.fakes.exporter import Exporter, MuteListener, closed_port, label_bomb, redirect
 from tests.fakes.sink import STALE, MemoryGroup, MemorySink, short
 from watchkeeper.monitoring.fetch import Answer, FetchError, HttpFetcher, Request
-from watchkeeper.monitoring.scrape import Scraper
+from watchkeeper.monitoring.scrape import THREAD_BYTES, Scraper
 from watchkeeper.monitoring.targets import ScrapeJob, jobs_of
 from watchkeeper.runbook.models.metrics import Metrics
 from watchkeeper.store.clock import ManualClock, SystemClock, to_ms
@@ -210,6 +210,42 @@ def test_reload_that_changes_how_a_target_is_scraped_applies_to_the_next_scrape(
     stage.scraper.configure(jobs(static("j", "a:1", scrape_interval="5s", scrape_timeout="5s")))
     stage.run(15)
     assert stage.values("a:1", "up") == [1, 1, 0, 1, 1, 1]
+
+
+def test_a_job_with_a_rule_that_makes_no_sense_goes_on_as_it_was() -> None:
+    stage = Stage(Web(a="x 1\n", b="x 1\n"), *jobs(static("j", "a:1"), static("k", "b:1")))
+    stage.run(15)
+    bad = [{"action": "hashmod", "source_labels": ["a"], "target_label": "b"}]
+    stage.scraper.configure(jobs(static("j", "c:1", relabel_configs=bad), static("k", "b:1")))
+    assert stage.scraper.problems() == [
+        "job j: relabel_configs: relabelling rule 1: action hashmod needs a modulus of 1 or more"
+    ]
+    stage.run(15)
+    assert stage.values("a:1", "up") == [1, 1]
+    stage.scraper.configure(jobs(static("j", "a:1")))
+    assert stage.scraper.problems() == []
+    fresh = Stage(Web(b="x 1\n"), *jobs(static("j", "c:1", relabel_configs=bad), static("k", "b:1")))
+    fresh.run(15)
+    assert [status.instance for status in fresh.scraper.statuses()] == ["b:1"]
+
+
+def test_no_secret_parameter_is_shown() -> None:
+    stage = Stage(Web(a="x 1\n"), *jobs(static("j", "a:1", params={"token": ["hush"], "q": ["all"]})))
+    stage.run(15)
+    (status,) = stage.scraper.statuses()
+    assert status.url == "http://a:1/metrics?q=all&token=***"
+    assert "hush" not in repr(status)
+    assert "token=hush" in stage.web.asked[0].url
+
+
+def test_large_answers_are_read_in_a_thread_with_the_same_result() -> None:
+    big = "".join(f'x{{n="{n}",filler="{"f" * 40}"}} {n}\n' for n in range(20_000))
+    assert len(big) > THREAD_BYTES
+    stage = Stage(Web(a=big, b="x 1\n", c=big + "{"), *jobs(static("j", "a:1", "b:1", "c:1")))
+    stage.run(30)
+    assert [status.samples for status in stage.scraper.statuses()] == [20_000, 1, 0]
+    assert stage.values("b:1", "x") == [1, 1]
+    assert stage.scraper.statuses()[2].error.startswith("line 20001: ")
 
 
 def test_findings_and_metadata_are_those_of_the_targets() -> None:

@@ -50,20 +50,24 @@ class SampleAnswers:
     def handlers(self) -> dict[str, Handler]:
         """By the name of the question."""
         return {
-            "query": self._about(self._engine, query_api.instant),
-            "query_range": self._about(self._engine, query_api.over_range),
-            "series": self._about(self._samples, query_api.series),
-            "labels": self._about(self._samples, query_api.label_names),
-            "label_values": self._about(self._samples, query_api.label_values),
-            "metadata": self._about(self._samples, _metadata),
+            "query": self._about(lambda: self._engine, query_api.instant),
+            "query_range": self._about(lambda: self._engine, query_api.over_range),
+            "series": self._about(lambda: self._samples, query_api.series),
+            "labels": self._about(lambda: self._samples, query_api.label_names),
+            "label_values": self._about(lambda: self._samples, query_api.label_values),
+            "metadata": self._about(lambda: self._samples, _metadata),
         }
+
+    def use(self, engine: Engine) -> None:
+        """Evaluate with ``engine`` from the next question on."""
+        self._engine = engine
 
     def close(self) -> None:
         """Give up what has not begun, and soon what has."""
         self._closing = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _about(self, of: T, read: Callable[[T, dict[str, Any], Deadline], Data]) -> Handler:
+    def _about(self, of: Callable[[], T], read: Callable[[T, dict[str, Any], Deadline], Data]) -> Handler:
         async def handler(asked: dict[str, Any]) -> bytes:
             seconds: float = asked["timeout_ms"] / 1000
             end = self._clock.monotonic() + seconds
@@ -75,7 +79,7 @@ class SampleAnswers:
                 if expired():
                     raise QueryError("timeout", f"the query waited {seconds:g} s for others before it")
                 try:
-                    data, warnings = read(of, asked, Deadline(expired))
+                    data, warnings = read(of(), asked, Deadline(expired))
                 except QueryError as error:
                     if expired():
                         raise QueryError("timeout", f"the query took longer than {seconds:g} s") from error
@@ -148,11 +152,11 @@ class MonitoringAnswers:
             lambda: envelope(json.dumps(target_list(statuses, asked.get("state"))).encode())
         )
 
-    async def _runbook(self, _: dict[str, Any]) -> bytes:
-        runbook = self._service.policy.runbook
-        markdown = await asyncio.to_thread(render, runbook)
-        document = {"platform": runbook.platform, "digest": self._service.digest, "markdown": markdown}
-        return json.dumps(document).encode()
+    async def _runbook(self, asked: dict[str, Any]) -> bytes:
+        """The runbook as Markdown; without its text for those who have the one ``known``."""
+        digest, runbook = self._service.digest, self._service.policy.runbook
+        markdown = None if asked.get("known") == digest else await asyncio.to_thread(render, runbook)
+        return json.dumps({"platform": runbook.platform, "digest": digest, "markdown": markdown}).encode()
 
     async def _overview(self, _: dict[str, Any]) -> bytes:
         health = [status.health for status in self._statuses()]

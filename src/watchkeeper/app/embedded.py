@@ -69,5 +69,6 @@ def query_engine(samples: SampleStore, step: timedelta) -> Engine:
         _Copies(samples),
         default_step_ms=milliseconds,
         max_samples=QUERY_SAMPLES,
+        max_points=11_001,  # as the API counts: 11,000 steps from the first point to the last
         max_result_points=QUERY_POINTS,
     )

@@ -13,6 +13,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 from watchkeeper.app import inforce
 from watchkeeper.app.embedded import LockedSource
@@ -27,7 +28,7 @@ from watchkeeper.monitoring.remote import RemoteSource
 from watchkeeper.monitoring.rules import AlertSeries, Slot
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.service import MonitoringService
-from watchkeeper.monitoring.source import Source
+from watchkeeper.monitoring.source import Answer, Source
 from watchkeeper.monitoring.targets import Finding
 from watchkeeper.runbook.loading import LoadedRunbook
 from watchkeeper.runbook.models.runbook import Runbook
@@ -88,20 +89,22 @@ class Evaluating:
         """Why the runbook on disk is not the one in force, if it is not."""
         self.recorded_at: float | None = None
         """When, on the monotonic clock, an evaluation was last held and recorded."""
+        self._samples = samples
+        self._source = _CurrentSource(self._source_of(loaded.runbook))
         self.service = MonitoringService(
             store,
             clock,
-            self._source(loaded.runbook, samples),
+            self._source,
             loaded,
             external_url=settings.url,
             series=AlertSeries(samples.group(rules.SERIES_GROUP)),
             findings=(hygiene, self._heartbeat),
         )
 
-    def _source(self, runbook: Runbook, samples: SampleStore) -> Source:
+    def _source_of(self, runbook: Runbook) -> Source:
         if runbook.metrics.url is not None:
             return RemoteSource(self._fetcher, runbook.metrics)
-        return LockedSource(samples, runbook.metrics.evaluation_interval)
+        return LockedSource(self._samples, runbook.metrics.evaluation_interval)
 
     # -- from the other thread -----------------------------------------------------------------
 
@@ -188,8 +191,25 @@ class Evaluating:
         if result.ok:
             runbook = self.service.policy.runbook
             self._heartbeat.use(runbook.monitoring.heartbeat)
+            self._source.current = self._source_of(runbook)
             inforce.keep(self._settings, self._loaded)
             self._reloaded(runbook)
+
+
+class _CurrentSource:
+    """The source of the runbook in force. Whether it is remote cannot change while the role runs."""
+
+    def __init__(self, current: Source) -> None:
+        self.current = current
+
+    @property
+    def failure_hold(self) -> timedelta:
+        """As :class:`Source` says."""
+        return self.current.failure_hold
+
+    async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
+        """As :class:`Source` says."""
+        return await self.current.evaluate(queries, at_ms)
 
 
 async def _ended(task: asyncio.Task[None] | None) -> None:

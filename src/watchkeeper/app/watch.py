@@ -95,6 +95,7 @@ class _Watch:
         self._metrics: Metrics = chosen.loaded.runbook.metrics
         self._stopped = asyncio.Event()
         self._exit_code = 0
+        self._queries: SampleAnswers | None = None
         self._evaluating = Evaluating(
             settings,
             clock,
@@ -131,9 +132,9 @@ class _Watch:
         monitoring = MonitoringAnswers(evaluating, statuses, health.halted, self._store, self._clock)
         if self._metrics.url is None:
             engine = query_engine(self._samples, self._metrics.evaluation_interval)
-            samples = SampleAnswers(engine, self._samples, self._clock)
-            stack.callback(samples.close)
-            of_samples = samples.handlers()
+            self._queries = SampleAnswers(engine, self._samples, self._clock)
+            stack.callback(self._queries.close)
+            of_samples = self._queries.handlers()
         else:
             of_samples = elsewhere(self._metrics.url)
         handlers = of_samples | monitoring.handlers() | health.handlers()
@@ -171,17 +172,12 @@ class _Watch:
         """A new runbook is in force: follow its targets; what cannot be changed in place begins anew."""
         before, self._metrics = self._metrics, runbook.metrics
         needed = window(runbook.metrics, self._evaluating.service.compiled)
-        if _fixed(before) != _fixed(self._metrics):
+        self._scraper.configure(jobs_of(self._metrics))  # also where the role ends: targets that go, end
+        if before.url != self._metrics.url or before.retention != self._metrics.retention:
             log.warning("where samples come from or how long they are kept changed: the role begins anew")
             self._begin_anew()
         elif needed // timedelta(milliseconds=1) > self._samples.window_ms:
             log.warning("rules look back further than memory reaches: the role begins anew")
             self._begin_anew()
-        else:
-            self._scraper.configure(jobs_of(self._metrics))
-
-
-def _fixed(metrics: Metrics) -> object:
-    """What is built in at the start: the source of samples, their retention, the step of subqueries."""
-    remote = metrics.model_dump(exclude={"scrape_configs"}) if metrics.url is not None else None
-    return metrics.url, metrics.retention, metrics.evaluation_interval, remote
+        elif self._queries is not None:
+            self._queries.use(query_engine(self._samples, self._metrics.evaluation_interval))

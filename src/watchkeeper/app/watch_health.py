@@ -52,7 +52,7 @@ class WatchHealth:
 
     def problems(self) -> list[str]:
         """Why pages cannot be relied on right now, in sentences; empty when all is well."""
-        found = [problem.text for problem in self._samples.health().problems]
+        found = []
         halted = self.halted()
         seen = self._service.seen
         if halted:
@@ -61,6 +61,15 @@ class WatchHealth:
             found.append("no rule was evaluated yet")
         elif seen is not None and seen.unreachable:
             found.append(f"no rule can be evaluated: {seen.unreachable}")
+        return found
+
+    def notes(self) -> list[str]:
+        """What somebody should look at, though pages can be relied on."""
+        found = [problem.text for problem in self._samples.health().problems]
+        found += self._scraper.problems()
+        if self._evaluating.problem:
+            first = self._evaluating.problem.splitlines()[0]
+            found.append(f"the runbook on disk cannot be used, the one before it is in force: {first}")
         return found
 
     def halted(self) -> str | None:
@@ -72,7 +81,7 @@ class WatchHealth:
         return f"no evaluation of the rules was recorded for {late:.0f} s; the log says why"
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
-        return json.dumps({"problems": self.problems()}).encode()
+        return json.dumps({"problems": self.problems(), "notes": self.notes()}).encode()
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return families_json(self._registry)
@@ -102,6 +111,11 @@ class WatchHealth:
             ("watchkeeper_series", "Series in memory.", stats.series),
             ("watchkeeper_samples_memory_bytes", "Memory of the sample store.", stats.memory_bytes),
             ("watchkeeper_samples_disk_bytes", "Disk space of the sample store.", stats.disk_bytes),
+            (
+                "watchkeeper_samples_problems",
+                "Things that are wrong with the sample store now; /readyz says which.",
+                len(self._samples.health().problems),
+            ),
         )
         return [GaugeMetricFamily(name, text, value=value) for name, text, value in gauges]
 

@@ -149,7 +149,7 @@ class _Work:
                 outbox.backlog(conn)
         except StoreError as error:
             problems.append(str(error))
-        return json.dumps({"problems": problems}).encode()
+        return json.dumps({"problems": problems, "notes": []}).encode()
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return await asyncio.to_thread(families_json, self._registry)

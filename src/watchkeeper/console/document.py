@@ -1,14 +1,17 @@
 """``/runbook``: the runbook in force as a page, so that the link in an alert leads somewhere.
 
-Plain HTML without scripts; it reads on a phone and in both colour schemes. Markup comes from the rendered
-Markdown alone, and raw HTML in it is limited to the anchors that alerts link to.
+Plain HTML without scripts; it reads on a phone and in both colour schemes. Always true: markup comes from the
+rendered Markdown alone, and raw HTML in it is limited to the anchors that alerts link to
+(tests/console/test_document.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import re
+from dataclasses import dataclass
 
 from fastapi import APIRouter, Response
 from markdown_it import MarkdownIt
@@ -44,19 +47,37 @@ def page(title: str, markdown: str) -> str:
     return _PAGE.format(title=html.escape(title), body=_ANCHOR.sub(r'<a id="\1"></a>', body))
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A page and the digest of the runbook that it shows: rendering takes a while, and runbooks change rarely."""
+
+    digest: str
+    page: str
+
+
 def router(roles: Roles) -> APIRouter:
-    """The page and its style sheet."""
+    """The page, its style sheet, and the way there."""
     routes = APIRouter(include_in_schema=False)
+    shown = _Shown("", "")
+
+    @routes.get("/")
+    async def home() -> Response:
+        return Response(status_code=307, headers={"Location": "/runbook"})
 
     @routes.get("/runbook")
     async def runbook() -> Response:
+        nonlocal shown
+        known = shown
         try:
-            document = json.loads(await roles.watch("runbook", {}, ASK_SECONDS))
+            document = json.loads(await roles.watch("runbook", {"known": known.digest}, ASK_SECONDS))
         except WireError as error:
             text = f"The runbook cannot be shown now: {error}\n"
             return Response(text, status_code=503, media_type="text/plain")
-        content = page(f"{document['platform']} · Operations Runbook", document["markdown"])
-        return Response(content, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
+        if document["digest"] != known.digest:
+            title = f"{document['platform']} · Operations Runbook"
+            content = await asyncio.to_thread(page, title, document["markdown"])
+            shown = known = _Shown(document["digest"], content)
+        return Response(known.page, media_type="text/html", headers={"Content-Security-Policy": _POLICY})
 
     @routes.get("/runbook.css")
     async def style() -> Response:

@@ -1,7 +1,9 @@
 """``/healthz``, ``/readyz`` and ``/metrics``.
 
-Healthy: this process answers. Ready: every role answers and the store can be read. A role that does not
-answer makes us *not ready*, by name; its metrics are then missing, and ``watchkeeper_role_up`` says so.
+Healthy: this process answers. Ready: pages can be relied on, because every role answers, rules are evaluated
+and the store can be read; notes tell of what else somebody should look at. A role that does not answer makes
+us *not ready*, by name; its metrics are then missing, and ``watchkeeper_role_up`` says so
+(tests/console/test_health.py).
 """
 
 from __future__ import annotations
@@ -43,17 +45,20 @@ def router(roles: Roles, registry: CollectorRegistry) -> APIRouter:
 
     @routes.get("/readyz")
     async def readyz() -> Response:
-        problems = []
+        problems, notes = [], []
         for role, answer in (await asked("ready")).items():
             if isinstance(answer, WireError):
                 problems.append(f"{role}: {answer}")
             else:
-                problems += [f"{role}: {problem}" for problem in json.loads(answer)["problems"]]
-        if problems:
-            return Response(
-                "not ready\n" + "\n".join(problems) + "\n", status_code=503, media_type="text/plain"
-            )
-        return Response("ready\n", media_type="text/plain")
+                said = json.loads(answer)
+                problems += [f"{role}: {problem}" for problem in said["problems"]]
+                notes += [f"note: {role}: {note}" for note in said["notes"]]
+        lines = ["not ready" if problems else "ready", *problems, *notes]
+        return Response(
+            "".join(f"{line}\n" for line in lines),
+            status_code=503 if problems else 200,
+            media_type="text/plain",
+        )
 
     @routes.get("/metrics")
     async def metrics(request: Request) -> Response:

@@ -6,7 +6,10 @@ import math
 import re
 from datetime import UTC, datetime
 
+from watchkeeper.store.clock import to_ms
+
 MAX_POINTS = 11_000
+"""Steps between the first point and the last, as Prometheus counts: one point more than that is allowed."""
 _UNITS_MS = {
     "ms": 1,
     "s": 1000,
@@ -16,8 +19,9 @@ _UNITS_MS = {
     "w": 604_800_000,
     "y": 31_536_000_000,
 }
-_PART = re.compile(r"(\d+)(ms|[smhdwy])")
-_DURATION = re.compile(r"(?:\d+(?:ms|[smhdwy]))+\Z")
+_PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
+_DURATION = re.compile(r"(?:[0-9]{1,18}(?:ms|[smhdwy]))+\Z")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _LONGEST_MS = 1 << 53
 
 
@@ -31,10 +35,9 @@ def time_ms(name: str, text: str | None, default: int | None) -> int:
         if default is None:
             raise ParameterError(f'the parameter "{name}" is missing: give Unix seconds or an RFC 3339 time')
         return default
-    try:
-        seconds = float(text)
-    except ValueError:
+    if not _NUMBER.match(text):
         return _rfc3339_ms(name, text)
+    seconds = float(text)
     if not math.isfinite(seconds) or abs(seconds) * 1000 > _LONGEST_MS:
         raise ParameterError(f'the parameter "{name}" is {text!r}, which is no time')
     return round(seconds * 1000)
@@ -43,16 +46,15 @@ def time_ms(name: str, text: str | None, default: int | None) -> int:
 def _rfc3339_ms(name: str, text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         moment = None
     if moment is None or "T" not in text.upper():
         raise ParameterError(
             f'the parameter "{name}" is {text!r}; give Unix seconds (1764000000.5) '
             "or an RFC 3339 time (2026-01-05T12:00:00Z)"
         )
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1000)
+    return to_ms(moment)
 
 
 def duration_ms(name: str, text: str | None, default: int | None = None) -> int:
@@ -64,10 +66,7 @@ def duration_ms(name: str, text: str | None, default: int | None = None) -> int:
     if _DURATION.match(text):
         milliseconds = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
     else:
-        try:
-            seconds = float(text)
-        except ValueError:
-            seconds = math.nan
+        seconds = float(text) if _NUMBER.match(text) else math.nan
         if not math.isfinite(seconds) or abs(seconds) * 1000 > _LONGEST_MS:
             raise ParameterError(
                 f'the parameter "{name}" is {text!r}; give seconds or a duration such as 15s'
@@ -82,7 +81,7 @@ def limit(text: str | None) -> int:
     """How many results at most; 0 means no limit."""
     if text is None or text == "":
         return 0
-    if not text.isdecimal() or len(text) > 12:
+    if not (text.isascii() and text.isdecimal()) or len(text) > 12:
         raise ParameterError(f'the parameter "limit" is {text!r}; give a whole number, 0 for no limit')
     return int(text)
 
@@ -91,7 +90,7 @@ def steps(start_ms: int, end_ms: int, step_ms: int) -> None:
     """Refuse a range query that ends before it starts or has too many points."""
     if end_ms < start_ms:
         raise ParameterError('the parameter "end" lies before "start"')
-    if (end_ms - start_ms) // step_ms + 1 > MAX_POINTS:
+    if (end_ms - start_ms) // step_ms > MAX_POINTS:
         raise ParameterError(
             f"exceeded maximum resolution of {MAX_POINTS:,} points per timeseries. "
             "Try decreasing the query resolution (?step=XX)"

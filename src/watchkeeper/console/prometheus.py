@@ -2,16 +2,21 @@
 
 Always true: every answer is Prometheus' envelope, also for errors, with the status codes that Grafana
 knows (400 bad_data, 422 execution, 503 timeout or unavailable). Parameters are checked here; what they
-mean is decided in ``monitoring/query_api.py``.
+mean is decided in ``monitoring/query_api.py`` (tests/console/test_prometheus.py, and beside Prometheus itself
+in test_beside_prometheus.py).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 
 from watchkeeper.app.wire import WireError
 from watchkeeper.console import parameters
@@ -20,8 +25,10 @@ from watchkeeper.console.roles import Roles
 from watchkeeper.store.clock import Clock, to_ms
 
 MAX_FORM_BYTES = 1 << 20
+FORM_SECONDS = 10.0
 DEFAULT_TIMEOUT_MS = 30_000
 LONGEST_TIMEOUT_MS = 120_000
+_LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _STATUS = {"bad_data": 400, "execution": 422, "not_found": 404, "timeout": 503, "unavailable": 503}
 
 
@@ -47,13 +54,17 @@ class _Parameters:
 async def _read(request: Request) -> _Parameters:
     pairs = list(request.query_params.multi_items())
     if request.method == "POST":
-        from urllib.parse import parse_qsl
-
         body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_FORM_BYTES:
-                raise ParameterError(f"the form is larger than {MAX_FORM_BYTES >> 20} MiB")
+        try:
+            async with asyncio.timeout(FORM_SECONDS):
+                async for chunk in request.stream():
+                    body += chunk
+                    if len(body) > MAX_FORM_BYTES:
+                        raise ParameterError(f"the form is larger than {MAX_FORM_BYTES >> 20} MiB")
+        except TimeoutError:
+            raise ParameterError(f"the form did not arrive within {FORM_SECONDS:g} s") from None
+        except ClientDisconnect:
+            raise ParameterError("the form did not arrive whole") from None
         kind = request.headers.get("content-type", "")
         if not kind.startswith("application/x-www-form-urlencoded") and body:
             raise ParameterError("send parameters in the address or as application/x-www-form-urlencoded")
@@ -126,6 +137,8 @@ def router(roles: Roles, clock: Clock) -> APIRouter:
         return await answer("labels", selection(await _read(request)))
 
     async def label_values(request: Request, name: str) -> Response:
+        if not _LABEL_NAME.fullmatch(name):
+            raise ParameterError(f"invalid label name: {name!r}")
         return await answer("label_values", {"name": name, **selection(await _read(request))})
 
     async def metadata(request: Request) -> Response:
@@ -145,7 +158,8 @@ def router(roles: Roles, clock: Clock) -> APIRouter:
         return await answer("alerts", {})
 
     async def targets(request: Request) -> Response:
-        return await answer("targets", {"state": (await _read(request)).one("state")})
+        state = (await _read(request)).one("state")
+        return await answer("targets", {"state": state.lower() if state else None})
 
     async def build_info() -> Response:
         return _success(build_information())

@@ -210,7 +210,7 @@ class JobDiscovery:
             problem = f"discovery at {shown} failed: {_brief(error)}; its last good targets stay"
             self._failed(source, problem)
             return
-        meta = {"__meta_url": sd.url}
+        meta = {"__meta_url": shown}
         source.groups = tuple(TargetGroup(group.addresses, {**group.labels, **meta}) for group in groups)
         source.problem = ""
         self._known = None

@@ -138,6 +138,7 @@ class Intake:
         self._lacks: Mask = np.zeros((len(self._lacking), 0), np.bool_)
         self._take: Ints | None = None
         self._repeated = 0
+        self._findings: list[Finding] | None = None
         self._report: Ints = self._group.columns(self._reports)
         self._columns: Ints = self._report
         self._appended: Ints | None = None
@@ -223,6 +224,11 @@ class Intake:
 
     def findings(self) -> list[Finding]:
         """The required labels that the target lacks, and how many of its series have them nevertheless."""
+        if self._findings is None:
+            self._findings = self._find()
+        return self._findings
+
+    def _find(self) -> list[Finding]:
         target, live = self.target, self._codes != _DROPPED
         return [
             Finding(
@@ -317,6 +323,7 @@ class Intake:
                 lacks[row, at] = [one is not None and all(name != label for name, _ in one) for one in labels]
             self._lacks = lacks
         self._codes = codes
+        self._findings = None
         self._arrange()
 
     def _arrange(self) -> None:

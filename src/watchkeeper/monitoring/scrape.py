@@ -32,7 +32,7 @@ _LOG = logging.getLogger(__name__)
 THREAD_BYTES: Final = 1 << 20
 """Bodies from this size on are read in a thread: reading one in the loop would hold up the other visits.
 
-Measured: 1 MiB that changed little takes 3 ms, 1 MiB of nothing but new series 60 ms (docs/scraping.md).
+Measured (docs/scraping.md): 1 MiB whose values move takes 3 ms, 1 MiB of nothing but new series 75 ms.
 """
 ALIGN_MS: Final = 2
 """A visit that is late by no more than this is stored at the time it was due, as in Prometheus."""
@@ -72,6 +72,7 @@ class _Job:
     discovery: JobDiscovery
     found: Discovered = field(default_factory=Discovered)
     asking: bool = False
+    problem: str = ""
 
 
 class Scraper:
@@ -95,15 +96,24 @@ class Scraper:
     # -- what is scraped -----------------------------------------------------------------------
 
     def configure(self, jobs: Sequence[ScrapeJob]) -> None:
-        """Scrape ``jobs`` from now on. Targets that stay keep their state and their place in the interval."""
+        """Scrape ``jobs`` from now on. Targets that stay keep their state and their place in the interval.
+
+        A job that cannot be scraped as it is written goes on as it was; see :meth:`problems`.
+        """
         before, self._jobs = self._jobs, {}
         for job in jobs:
             number = sum(name == job.name for name, _ in self._jobs)
             discovery = JobDiscovery(job, self._base)
             old = before.get((job.name, number))
-            if old is not None:
-                discovery.inherit(old.discovery)
-            self._jobs[job.name, number] = _Job(discovery)
+            if job.problem:
+                _LOG.error("%s; the job goes on as it was", job.problem)
+                entry = old or _Job(JobDiscovery(job.without_sources))
+                entry.problem = job.problem
+            else:
+                if old is not None:
+                    discovery.inherit(old.discovery)
+                entry = _Job(discovery)
+            self._jobs[job.name, number] = entry
         for entry in self._jobs.values():
             entry.found = entry.discovery.resolved()
         self._sync()
@@ -122,7 +132,7 @@ class Scraper:
             found = await job.discovery.refresh(self._fetcher, self._clock)
         finally:
             job.asking = False
-        if found != job.found:
+        if found is not job.found:
             job.found = found
             self._sync()
 
@@ -158,7 +168,7 @@ class Scraper:
             job=target.job.name,
             instance=target.instance,
             labels=target.labels,
-            discovered=target.discovered,
+            discovered=target.shown_discovered,
             url=target.shown_url,
             health="unknown",
             interval_seconds=interval,
@@ -210,7 +220,13 @@ class Scraper:
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        defect = None if task.cancelled() else task.exception()
+        if defect is not None:
+            _LOG.error("discovery failed in a way that is our defect", exc_info=defect)
 
     def _timestamp(self, visit: _Visit) -> int:
         """The time of a visit that starts now, in milliseconds: when it was due, if it is hardly late."""
@@ -303,8 +319,13 @@ class Scraper:
         return [finding for visit in self._visits.values() for finding in visit.intake.findings()]
 
     def problems(self) -> list[str]:
-        """What is wrong with discovery now, in sentences."""
-        return [problem for job in self._jobs.values() for problem in job.found.problems]
+        """What is wrong with jobs and their discovery now, in sentences."""
+        return [
+            problem
+            for job in self._jobs.values()
+            for problem in (job.problem, *job.found.problems)
+            if problem
+        ]
 
     def families(self) -> dict[str, list[Family]]:
         """What the targets say of each metric family; several entries where they differ."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from watchkeeper.monitoring.labels import METRIC_NAME, Labels, label_set
 from watchkeeper.monitoring.promql.durations import format_duration, parse_duration
-from watchkeeper.monitoring.relabel import Rule, relabel, rules_of
-from watchkeeper.runbook.models.metrics import Metrics, ScrapeConfig
+from watchkeeper.monitoring.relabel import RelabelError, Rule, relabel, rules_of
+from watchkeeper.runbook.models.metrics import Metrics, RelabelConfig, ScrapeConfig
 
 REQUIRED_LABELS: Final = ("service", "env", "region")
 """What the runbook's monitoring hygiene asks of every target."""
@@ -45,7 +45,10 @@ class Limits:
 
 @dataclass(frozen=True)
 class ScrapeJob:
-    """One ``scrape_config`` with everything that is inherited filled in."""
+    """One ``scrape_config`` with everything that is inherited filled in.
+
+    ``problem`` says why it cannot be scraped as it is written; empty if it can.
+    """
 
     config: ScrapeConfig
     interval_seconds: float
@@ -53,20 +56,21 @@ class ScrapeJob:
     limits: Limits
     relabel: tuple[Rule, ...] = ()
     metric_relabel: tuple[Rule, ...] = ()
+    problem: str = ""
 
     @property
     def name(self) -> str:
         return self.config.job_name
 
     @cached_property
-    def manner(self) -> ScrapeJob:
+    def without_sources(self) -> ScrapeJob:
         """This job without its sources: how to scrape, which is all that its targets depend on."""
         sources: dict[str, object] = {"static_configs": (), "file_sd_configs": (), "http_sd_configs": ()}
         return replace(self, config=self.config.model_copy(update=sources))
 
 
 def jobs_of(metrics: Metrics) -> tuple[ScrapeJob, ...]:
-    """The jobs that the runbook's ``metrics`` asks for."""
+    """The jobs that the runbook's ``metrics`` asks for, also those with a problem."""
     return tuple(_job(metrics, config) for config in metrics.scrape_configs)
 
 
@@ -77,6 +81,14 @@ def _job(metrics: Metrics, config: ScrapeConfig) -> ScrapeJob:
         own = getattr(config, name)
         return int(getattr(general, name) if own is None else own)
 
+    problem = ""
+    relabel_targets: tuple[Rule, ...] = ()
+    relabel_samples: tuple[Rule, ...] = ()
+    try:
+        relabel_targets = _rules(config.relabel_configs, "relabel_configs")
+        relabel_samples = _rules(config.metric_relabel_configs, "metric_relabel_configs")
+    except RelabelError as error:
+        problem = f"job {config.job_name}: {error}"
     return ScrapeJob(
         config,
         metrics.interval_of(config).total_seconds(),
@@ -88,13 +100,17 @@ def _job(metrics: Metrics, config: ScrapeConfig) -> ScrapeJob:
             limit("label_name_length_limit"),
             limit("label_value_length_limit"),
         ),
-        rules_of(_configs(config, "relabel_configs")),
-        rules_of(_configs(config, "metric_relabel_configs")),
+        relabel_targets,
+        relabel_samples,
+        problem,
     )
 
 
-def _configs(config: ScrapeConfig, name: str) -> list[Mapping[str, Any]]:
-    return [part.model_dump(exclude_unset=True) for part in getattr(config, name, ())]
+def _rules(configs: Sequence[RelabelConfig], name: str) -> tuple[Rule, ...]:
+    try:
+        return rules_of([config.model_dump(exclude_unset=True) for config in configs])
+    except RelabelError as error:
+        raise RelabelError(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -134,6 +150,14 @@ class Target:
         query = "&".join(f"{k}=***" if _SECRET_NAME.search(k) else f"{k}{eq}{v}" for k, eq, v in pairs)
         return urlunsplit(parts._replace(query=query))
 
+    @cached_property
+    def shown_discovered(self) -> Labels:
+        """What it was discovered with, for people: without values of parameters that look like secrets."""
+        return tuple(
+            (name, "***" if name.startswith("__param_") and _SECRET_NAME.search(name[8:]) else value)
+            for name, value in self.discovered
+        )
+
     def __repr__(self) -> str:
         return f"Target({self.job.name!r}, {self.shown_url!r})"
 
@@ -172,7 +196,9 @@ def resolve(job: ScrapeJob, own: Mapping[str, str], group: Mapping[str, str]) ->
     for name in (*public, METRIC_NAME):
         if not _LABEL_NAME.fullmatch(name):
             raise TargetError(f"{name!r} is not a label name")
-    return Target(job.manner, label_set(public.items()), _url(config, final), interval, timeout, discovered)
+    return Target(
+        job.without_sources, label_set(public.items()), _url(config, final), interval, timeout, discovered
+    )
 
 
 def _duration(labels: Mapping[str, str], name: str) -> float:

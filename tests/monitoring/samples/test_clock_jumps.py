@@ -160,6 +160,23 @@ def test_a_small_step_back_refuses_samples_until_time_has_caught_up(watched: Wat
     assert scrape(watched.store, "t", to_ms(watched.clock.now()), {A: 1.0}).appended == 1
 
 
+def test_a_clock_that_is_a_month_ahead_empties_nothing(tmp_path: Path, clock: ManualClock) -> None:
+    watched = Watched(tmp_path, clock)
+    early = watched.run(3 * HOUR)
+    clock.jump(30 * 24 * HOUR)
+    ahead = watched.run(3 * HOUR)
+    watched.restart(crash=True)
+    ahead |= watched.run(HOUR)
+    assert everything(watched.store)[A] == early | ahead
+    clock.jump(-30 * 24 * HOUR)
+    later = watched.run(HOUR)
+    assert everything(watched.store)[A] == early | ahead | later
+    clock.jump(30 * 24 * HOUR)
+    for _ in range(25 * 4):
+        watched.run(900)
+    assert not set(early) & set(everything(watched.store)[A]), "after a day it is believed"
+
+
 def test_the_log_does_not_grow_while_rows_lie_far_in_the_future(watched: Watched) -> None:
     watched.clock.jump(365 * 24 * HOUR)
     watched.run(600)

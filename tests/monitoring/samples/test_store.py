@@ -370,6 +370,25 @@ class TestBounds:
         assert group.append(to_ms(clock.now()), group.columns([B]), np.array([2.0])).appended == 1
         assert set(everything(store)) == {A, B}
 
+    def test_a_mistake_in_upkeep_is_told_and_stops_nothing(
+        self, store: SampleStore, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def mistaken(*_: object) -> None:
+            raise ZeroDivisionError
+
+        monkeypatch.setattr("watchkeeper.monitoring.samples.upkeep.transpose", mistaken)
+        for _ in range(20):
+            clock.advance(15)
+            scrape(store, "t", to_ms(clock.now()), {A: 1.0})
+            store.tick()
+        (problem,) = store.health().problems
+        assert "ZeroDivisionError" in problem.text
+        monkeypatch.undo()
+        clock.advance(10)
+        run_upkeep(store)
+        assert store.health().ok
+        assert len(everything(store)[A]) == 20
+
     def test_retention_by_time_and_by_size(self, tmp_path: Path, clock: ManualClock) -> None:
         store = opened(tmp_path / "s", clock, retention_ms=3_600_000)
         for row in range(800):

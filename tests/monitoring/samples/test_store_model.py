@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -220,9 +221,10 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.store.health().ok
 
 
-def tried(examples: int, steps: int) -> settings:
+def tried(examples: int, steps: int, phases: Collection[Phase] = tuple(Phase)) -> settings:
     """Settings for so much work."""
     return settings(
+        phases=phases,
         max_examples=examples,
         stateful_step_count=steps,
         deadline=None,
@@ -231,7 +233,7 @@ def tried(examples: int, steps: int) -> settings:
 
 
 TestStoreModel = StoreMachine.TestCase
-TestStoreModel.settings = tried(60, 40)
+TestStoreModel.settings = tried(40, 40, [Phase.explicit, Phase.reuse, Phase.generate])  # shrinking takes long
 
 
 @pytest.mark.long

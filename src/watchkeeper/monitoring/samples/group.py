@@ -233,6 +233,12 @@ class Group:
         """Columns read back from the log."""
         self._add(refs, serials)
 
+    def end_all_but(self, columns: Ints) -> None:
+        """A declaration read back from the log lacks the other columns: they had been forgotten by then."""
+        gone = self.head.live[: self.head.columns].copy()
+        gone[columns] = False
+        self.head.live[: self.head.columns][gone] = False
+
     def replay(self, ts_ms: int, row: Floats) -> None:
         """A row read back from the log, all columns."""
         head = self.head

@@ -6,12 +6,14 @@ Always true: a lane does one thing at a time; ``done`` and ``failed`` run only i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from watchkeeper.monitoring.samples.errors import SampleStoreError
 
+_LOG = logging.getLogger(__name__)
 T = TypeVar("T")
 Failed = Callable[[OSError | SampleStoreError], None]
 
@@ -37,25 +39,19 @@ class Jobs:
                 self._lanes[lane] = executor
             self._running[lane] = (executor.submit(work), done, failed)
             return
+        future: Future[T] = Future()
         try:
-            result = work()
-        except (OSError, SampleStoreError) as error:
-            failed(error)
-        else:
-            done(result)
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001 - told in _hand_back, as from a thread
+            future.set_exception(error)
+        _hand_back(future, done, failed)
 
     def poll(self) -> None:
-        """Hand back what is finished. An error that is neither the disk's nor ours is raised here."""
+        """Hand back what is finished."""
         for lane, (future, done, failed) in list(self._running.items()):
-            if not future.done():
-                continue
-            del self._running[lane]
-            try:
-                result = future.result()
-            except (OSError, SampleStoreError) as error:
-                failed(error)
-            else:
-                done(result)
+            if future.done():
+                del self._running[lane]
+                _hand_back(future, done, failed)
 
     def close(self) -> None:
         """Wait for what is under way, hand it back, and end the threads."""
@@ -63,3 +59,16 @@ class Jobs:
             executor.shutdown(wait=True)
         self.poll()
         self._lanes.clear()
+
+
+def _hand_back(future: Future[T], done: Callable[[T], None], failed: Failed) -> None:
+    error = future.exception()
+    if error is None:
+        done(future.result())
+    elif isinstance(error, (OSError, SampleStoreError)):
+        failed(error)
+    elif isinstance(error, Exception):  # a mistake of ours in upkeep must not stop the watch: it is told
+        _LOG.error("upkeep of the sample store failed", exc_info=error)
+        failed(SampleStoreError(f"an internal error: {error!r}"))
+    else:
+        raise error

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from watchkeeper.monitoring.labels import Ints, Labels
+from watchkeeper.monitoring.labels import Ints, Labels, Mask
 from watchkeeper.monitoring.samples.disk import Disk, set_aside
 from watchkeeper.monitoring.samples.errors import CorruptError
 from watchkeeper.monitoring.samples.frame import ABSENT_BITS
@@ -135,15 +135,17 @@ class Replay:
         group = self._group_of(record.key, record.sparse)
         none = np.zeros(0, np.int64)
         known, columns = self._known.get(record.key, (none, none))
-        unknown = np.flatnonzero(~np.isin(serials, known))
+        unknown = np.flatnonzero(~_among(serials, known))
         if len(unknown):
             at = self._adopt(group, table.labels(unknown), serials[unknown])
-            known, first = np.unique(np.concatenate([known, serials[unknown]]), return_index=True)
-            columns = np.concatenate([columns, at])[first]
+            order = np.argsort(known := np.concatenate([known, serials[unknown]]), kind="stable")
+            known, columns = known[order], np.concatenate([columns, at])[order]
             self._known[record.key] = known, columns
             self._found.next_serial = max(self._found.next_serial, int(serials.max()) + 1)
         mine = columns[np.searchsorted(known, serials)]
         before = none if record.first == 0 else self._maps[id(declared)]
+        if record.reset:
+            group.end_all_but(mine)
         self._maps[id(declared)] = np.concatenate([before, mine])
 
     def _adopt(self, group: Group, labels: list[Labels], serials: Ints) -> Ints:
@@ -191,6 +193,14 @@ class Replay:
         finally:
             self._disk.close(descriptor)
         segment.size = intact.end
+
+
+def _among(serials: Ints, known: Ints) -> Mask:
+    """Which of ``serials`` are in ``known``, which ascends."""
+    if not len(known):
+        return np.zeros(len(serials), np.bool_)
+    mask: Mask = known[np.minimum(np.searchsorted(known, serials), len(known) - 1)] == serials
+    return mask
 
 
 def _set_aside(disk: Disk, path: Path, why: str) -> str:

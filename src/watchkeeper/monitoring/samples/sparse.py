@@ -24,6 +24,8 @@ AHEAD_MS = 600_000
 """A timestamp further in the future than this is refused (Prometheus' scrape does the same)."""
 
 _Batch = dict[Labels, list[tuple[int, float]]]
+_ByTimes = dict[tuple[int, ...], list[Labels]]
+_Placed = tuple[Group, list[Labels], Group | None]  # where to, which series, and where they move from
 
 
 class Sparse:
@@ -56,20 +58,21 @@ class Sparse:
         """Has every series of it gone?"""
         return not any(len(group) for group in self._group_of.values())
 
-    def _placed(self, batch: _Batch) -> list[tuple[Group, list[Labels], Group | None]]:
+    def _placed(self, batch: _Batch) -> list[_Placed]:
         """Which series go to which group now, and from which they come if they move."""
-        by_group: dict[Group | None, dict[tuple[int, ...], list[Labels]]] = {}
+        by_group: dict[Group | None, _ByTimes] = {}
         for labels, samples in batch.items():
             samples.sort(key=lambda sample: sample[0])
             times = tuple(ts_ms for ts_ms, _ in samples)
             by_group.setdefault(self._current(labels), {}).setdefault(times, []).append(labels)
         fresh = by_group.pop(None, {})
-        placed: list[tuple[Group, list[Labels], Group | None]] = []
+        placed: list[_Placed] = []
         keeps: dict[tuple[int, ...], list[Labels]] = {}
         for group, by_times in by_group.items():
             assert group is not None
-            biggest = max(by_times, key=lambda times: len(by_times[times]))
-            for times, members in by_times.items():
+            new = self._with_news(group, by_times, placed)
+            biggest = max(new, key=lambda times: len(new[times]), default=None)
+            for times, members in new.items():
                 if times == biggest:
                     placed.append((group, members, None))
                     if times[0] >= group.head.first_ms:  # else a newcomer's sample has no row to go to
@@ -82,6 +85,22 @@ class Sparse:
             else:
                 placed.append((self._new_group(), members, None))
         return placed
+
+    @staticmethod
+    def _with_news(group: Group, by_times: _ByTimes, placed: list[_Placed]) -> _ByTimes:
+        """The series with a sample that is newer than what ``group`` has; the others stay where they are."""
+        new: _ByTimes = {}
+        for times, members in by_times.items():
+            newest, _ = group.head.newest(group.columns(members))
+            for labels, newest_ms in zip(members, newest.tolist(), strict=True):
+                if newest_ms < times[-1]:
+                    new.setdefault(times, []).append(labels)
+            known = [
+                one for one, newest_ms in zip(members, newest.tolist(), strict=True) if newest_ms >= times[-1]
+            ]
+            if known:
+                placed.append((group, known, None))
+        return new
 
     def _append(
         self,

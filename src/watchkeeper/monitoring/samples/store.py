@@ -34,7 +34,7 @@ from watchkeeper.monitoring.samples.segment import Segment
 from watchkeeper.monitoring.samples.sparse import Sparse
 from watchkeeper.monitoring.samples.stats import Stats
 from watchkeeper.monitoring.samples.timeline import JUMP_MS, Era, Reading, Span, jump_ms, turned
-from watchkeeper.monitoring.samples.upkeep import RETRY_MS, Limits, Troubles, Upkeep
+from watchkeeper.monitoring.samples.upkeep import LEAP_MS, RETRY_MS, Limits, Troubles, Upkeep
 from watchkeeper.store.clock import Clock, to_ms
 
 MINUTE_MS = 60_000
@@ -284,6 +284,8 @@ class SampleStore:
         now = self._read_clock()
         jump = jump_ms(self._reading, now)
         self._reading = now
+        if jump > LEAP_MS:
+            self._upkeep.hold_after_gap(now.wall_ms, now.monotonic_ms)
         if not jump and self._era.shelved_ms is None:
             return
         newest_ms = max((group.head.last_ms for group in self._groups.values()), default=NEVER_MS)
@@ -314,6 +316,7 @@ class SampleStore:
             self._reading.wall_ms,
         )
         self._metadata.load()
+        self._upkeep.hold_after_gap(self._reading.wall_ms, self._reading.monotonic_ms)
         self._era = recovered.era
         self.note_evicted(recovered.on_disk_ms)
         self._next_serial = max(recovered.next_serial, self._reading.wall_ms << 16)

@@ -27,6 +27,9 @@ from watchkeeper.monitoring.samples.transpose import transpose
 _LOG = logging.getLogger(__name__)
 RETRY_MS = 5_000
 """How long after a failed write the disk is tried again."""
+HOLD_MS = 24 * 3_600_000
+"""How long nothing is deleted for its age after the wall clock leapt: it may be wrong."""
+LEAP_MS = 3_600_000
 
 
 Persisted = Callable[[Segment, dict[str, int]], None]
@@ -90,6 +93,7 @@ class Upkeep:
         self._tried_ms: dict[str, float] = {}
         self._checked_ms = float("-inf")
         self._now_ms = 0
+        self._hold_until_ms = float("-inf")
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -164,8 +168,7 @@ class Upkeep:
             return
 
         def broken(error: OSError | SampleStoreError) -> None:
-            assert isinstance(error, OSError)
-            failed(error, before_ms)
+            failed(error if isinstance(error, OSError) else OSError(str(error)), before_ms)
 
         self._jobs.run("sync", lambda: log.sync(handle), lambda _: None, broken)
 
@@ -183,7 +186,7 @@ class Upkeep:
                 self._transpose(waiting, monotonic_ms, persisted)
             return
         try:
-            self._let_go(now_ms, busy_log)
+            self._let_go(now_ms, busy_log, held=monotonic_ms < self._hold_until_ms)
             self._troubles.over("delete")
         except OSError as error:
             self._failed("delete", monotonic_ms)(error)
@@ -193,18 +196,28 @@ class Upkeep:
         if together and self._may_try("parts-merge", monotonic_ms):
             self._merge([held[one] for one in together], monotonic_ms)
 
-    def _let_go(self, now_ms: int, busy_log: int) -> None:
+    def hold_after_gap(self, now_ms: int, monotonic_ms: float) -> None:
+        """Before the samples of the last day there are none for an hour or more: until that is a day ago,
+        delete nothing for its age alone. The store rested, or the wall clock leapt and may be wrong.
+        """
+        times = [(part.max_ms, part.min_ms) for part in self.parts]
+        times += [(one.max_ms, one.max_ms) for one in self.segments if one.max_ms > NEVER_MS]
+        begin_ms = min((first for last, first in times if last >= now_ms - HOLD_MS), default=now_ms)
+        if any(last < begin_ms - LEAP_MS for last, _ in times):
+            self._hold_until_ms = monotonic_ms + begin_ms + HOLD_MS - now_ms
+
+    def _let_go(self, now_ms: int, busy_log: int, *, held: bool) -> None:
         """Delete what is in parts and no longer needed in the log, and what retention says."""
         self._drop_segments()
-        held = {self._held(part): part for part in self.parts}
+        parts = {self._held(part): part for part in self.parts}
         going = expired(
-            list(held),
+            list(parts),
             now_ms=now_ms,
-            retention_ms=self._limits.retention_ms,
+            retention_ms=1 << 62 if held else self._limits.retention_ms,
             retention_bytes=self._limits.retention_bytes,
             log_bytes=self.log_bytes + busy_log,
         )
-        self._delete([held[one] for one in going])
+        self._delete([parts[one] for one in going])
 
     def report_damage(self, part: Part, error: CorruptError) -> None:
         """A reader met damage in ``part``; the rest of it is still served."""
