@@ -12,6 +12,7 @@ SYSTEM_PACKAGES := prometheus prometheus-alertmanager
 ROOT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo yes)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
+export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help setup demo test test-long lint types arrows unit bench system screenshot clean
 

@@ -19,8 +19,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from watchkeeper.monitoring.promql.engine import Engine
-from watchkeeper.monitoring.samples.memory import MemoryStorage
 
 from tests.conformance import compare
 from tests.conformance.involvement import Beyond, expects_histograms
@@ -39,11 +37,13 @@ from watchkeeper.monitoring.promql.ast import (
     ValueType,
     VectorSelector,
 )
+from watchkeeper.monitoring.promql.engine import Engine
 from watchkeeper.monitoring.promql.parser import parse
 from watchkeeper.monitoring.promql.printer import to_string
 from watchkeeper.monitoring.promql.result import EvaluationError, Result, Series
 from watchkeeper.monitoring.promql.series_notation import Special
 from watchkeeper.monitoring.samples.frame import STALE_BITS
+from watchkeeper.monitoring.samples.memory import MemoryStorage
 
 LOOKBACK_MS = 300_000
 DEFAULT_STEP_MS = 60_000

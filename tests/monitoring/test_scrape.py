@@ -349,8 +349,8 @@ def test_a_crowd_of_bad_targets_does_not_disturb_the_good_one() -> None:
         assert expected[job] in error
     (good,) = [group for key, group in sink.groups.items() if key.startswith("good/")]
     times = list(good.rows)
-    assert 5 <= len(times) <= 7
-    assert all(800 <= b - a <= 1200 for a, b in pairwise(times))
+    assert 4 <= len(times) <= 8
+    assert all(500 <= b - a <= 2000 for a, b in pairwise(times))
     assert all(STALE not in row.values() for row in good.rows.values())
     (bomb,) = [group for key, group in sink.groups.items() if key.startswith("bomb/")]
     assert len(bomb.series) == 5  # its reports only

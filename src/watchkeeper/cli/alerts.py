@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
     from watchkeeper.monitoring.alert_list import Listed
 
-app = typer.Typer(help="What fires, what is pending, and what resolved in the last 15 minutes.")
+app = typer.Typer(
+    rich_markup_mode=None, help="What fires, what is pending, and what resolved in the last 15 minutes."
+)
 _MARKS = {"firing": "■", "pending": "△", "resolved": "●"}
 
 

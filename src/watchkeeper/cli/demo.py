@@ -7,7 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="A small real platform to watch, and to break.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="A small real platform to watch, and to break."
+)
 
 DirOption = Annotated[
     Path | None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from watchkeeper.store.database import Store
     from watchkeeper.store.journal import Anchor, Entry
 
-app = typer.Typer(no_args_is_help=True, help="Read and verify the journal.")
+app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Read and verify the journal.")
 
 POLL_SECONDS = 0.5
 DataOption = Annotated[

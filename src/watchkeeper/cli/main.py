@@ -19,6 +19,7 @@ app = typer.Typer(
     help="Your operations runbook, running.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Rich's help takes a quarter of a second to import
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(runbook.app, name="runbook")

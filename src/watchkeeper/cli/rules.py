@@ -10,7 +10,11 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(no_args_is_help=True, help="Export the runbook's rules for Prometheus; test rule files.")
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Export the runbook's rules for Prometheus; test rule files.",
+)
 
 
 @app.command("export")

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from watchkeeper.runbook.loading import LoadedRunbook
     from watchkeeper.runbook.status import ClauseStatus
 
-app = typer.Typer(help="The policy: check it, read it, see how it stands.", no_args_is_help=True)
+app = typer.Typer(
+    rich_markup_mode=None, help="The policy: check it, read it, see how it stands.", no_args_is_help=True
+)
 
 RunbookOption = Annotated[
     Path | None,
