@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
@@ -84,6 +85,8 @@ class Evaluating:
         """The labels that targets lack; replaced by the scraping half."""
         self.targets = 0
         """How many targets there are; likewise."""
+        self.cpu_seconds = 0.0
+        """CPU time of this thread: what evaluating and recording have cost since the start."""
         self.history = History()
         self.problem = chosen.problem
         """Why the runbook on disk is not the one in force, if it is not."""
@@ -149,7 +152,9 @@ class Evaluating:
     async def _evaluate(self, slot: Slot) -> None:
         if not self._announced:
             self._announce()
-        if await self.service.evaluate(slot) is None:
+        decision = await self.service.evaluate(slot)
+        self.cpu_seconds = time.thread_time()
+        if decision is None:
             return
         self.recorded_at = self._clock.monotonic()
         seen = self.service.seen

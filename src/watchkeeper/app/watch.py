@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -38,6 +39,8 @@ from watchkeeper.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+SWITCH_SECONDS = 0.001
+"""How long one thread may hold up the others: a scrape or a rule waits that long for each query under way."""
 SHORTEST_WINDOW = timedelta(minutes=10)
 LONGEST_WINDOW = timedelta(hours=2)
 """Rules that look further back than this read the disk, rather than everything being kept in memory."""
@@ -45,6 +48,7 @@ LONGEST_WINDOW = timedelta(hours=2)
 
 def run_watch(settings: Settings) -> int:
     """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
+    sys.setswitchinterval(SWITCH_SECONDS)
     clock = SystemClock()
     try:
         chosen = inforce.choose(settings)

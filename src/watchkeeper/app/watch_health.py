@@ -127,6 +127,11 @@ class WatchHealth:
             ("watchkeeper_evaluations_missed", "Evaluations left out.", totals["missed"]),
             ("watchkeeper_rule_failures", "Rules that could not be evaluated.", totals["failures"]),
             ("watchkeeper_evaluations_not_recorded", "Evaluations lost to the store.", totals["not_written"]),
+            (
+                "watchkeeper_evaluation_cpu_seconds",
+                "CPU time of the thread that evaluates and records.",
+                self._evaluating.cpu_seconds,
+            ),
             ("watchkeeper_notifications_decided", "Notifications decided.", totals["notifications"]),
         )
         alerts = GaugeMetricFamily("watchkeeper_alerts", "Alerts by state.", labels=["severity", "state"])

@@ -119,6 +119,14 @@ def test_a_store_closed_while_the_disk_is_full_keeps_what_was_written_before(scr
     assert everything(scraped.store) == before
 
 
+def test_closing_writes_what_is_only_in_memory_if_there_is_room_by_then(scraped: Scraped) -> None:
+    scraped.scrape(5)
+    scraped.disk.room = 30
+    scraped.scrape(3)
+    scraped.disk.room = None
+    assert scraped.reopened() == scraped.expected
+
+
 def test_a_partial_record_that_cannot_be_cut_is_skipped_by_readers(scraped: Scraped) -> None:
     scraped.scrape(5)
     scraped.disk.room, scraped.disk.cannot_truncate = 30, True

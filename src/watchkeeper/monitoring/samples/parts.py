@@ -88,6 +88,8 @@ class GroupContent:
 class Part:
     """A part file open for reading."""
 
+    _descriptor = -1
+
     def __init__(self, path: Path) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

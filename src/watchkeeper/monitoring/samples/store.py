@@ -115,7 +115,9 @@ class SampleStore:
             if self.log is None:
                 return
             self._jobs.close()
-            self._write_behind()
+            if self.log.failure is not None:
+                self._start_segment()  # there may be room now; this is the last chance
+            self._write_behind(float("inf"))
             handle = self.log.sync_handle()
             try:
                 if handle is not None:
@@ -358,9 +360,9 @@ class SampleStore:
             )
             self._troubles.add("log", text, self._reading.wall_ms)
 
-    def _write_behind(self) -> None:
+    def _write_behind(self, seconds: float = _WRITE_BEHIND_SECONDS) -> None:
         """Log what could not be logged when it came; no longer than scraping can wait."""
-        until = self._clock.monotonic() + _WRITE_BEHIND_SECONDS
+        until = self._clock.monotonic() + seconds
         for group in self._groups.values():
             if group.head.last_ms > group.logged_ms:
                 group.write_log()

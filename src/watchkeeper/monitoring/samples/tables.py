@@ -2,7 +2,7 @@
 
 Always true: a table holds each label set as one code per label name (0: it has none), values are UTF-8
 and free of the byte 0xFF that separates them; ``decode(encode(table))`` gives the same label sets
-(tests/monitoring/samples/test_tables.py).
+(tests/monitoring/samples/test_codec.py).
 """
 
 from __future__ import annotations
