@@ -49,7 +49,7 @@ def page(title: str, markdown: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A page and the digest of the runbook that it shows: rendering takes a while, and runbooks change rarely."""
+    """A page and the digest of its runbook: rendering takes a while, and runbooks change rarely."""
 
     digest: str
     page: str

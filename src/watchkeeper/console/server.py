@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchkeeper import __version__
-from watchkeeper.console import document, health, overview, prometheus
+from watchkeeper.console import document, health, overview, prometheus, webhooks
 from watchkeeper.console.roles import Roles
 from watchkeeper.store.clock import Clock
 
@@ -57,6 +57,11 @@ class StrictHeaders:
 
 def create_app(roles: Roles, clock: Clock, registry: CollectorRegistry) -> ASGIApp:
     """The application, asking ``roles`` for what it does not know itself."""
+    return StrictHeaders(application(roles, clock, registry))
+
+
+def application(roles: Roles, clock: Clock, registry: CollectorRegistry) -> FastAPI:
+    """What answers at which address, without the headers."""
     app = FastAPI(
         title="Watchkeeper",
         version=__version__,
@@ -67,10 +72,11 @@ def create_app(roles: Roles, clock: Clock, registry: CollectorRegistry) -> ASGIA
     app.include_router(prometheus.router(roles, clock))
     app.include_router(overview.router(roles))
     app.include_router(document.router(roles))
+    app.include_router(webhooks.router(roles))
     app.include_router(health.router(roles, registry))
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(Exception, _defect)
-    return StrictHeaders(app)
+    return app
 
 
 def _refused(request: Request, error: Exception) -> Response:
