@@ -23,7 +23,10 @@ def test_times_are_unix_seconds_or_rfc_3339(text: str, milliseconds: int) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["yesterday", "2025-11-24", "inf", "nan", "1e300", "", "1_000", " 1", "٣", "0001-01-01T00:00:00+23:59"],
+    [
+        *("yesterday", "2025-11-24", "inf", "nan", "1e300", "", "1_000", " 1", "٣"),
+        "0001-01-01T00:00:00+23:59",
+    ],
 )
 def test_what_is_no_time_is_refused_by_name(text: str) -> None:
     with pytest.raises(ParameterError, match='"start"'):

@@ -39,7 +39,7 @@ from watchkeeper.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.5
 
 
 class Evaluating:

@@ -80,7 +80,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     """``host:port`` as a pair; ``:8321`` and ``8321`` mean that port on 127.0.0.1."""
     host, _, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]") or "127.0.0.1"
-    if not port.isdecimal() or not 0 < int(port) < 65536:
+    if not (port.isascii() and port.isdecimal()) or not 0 < int(port) < 65536:
         raise SettingsError(
             f"the address to listen on is {text!r}; write host:port, for example {DEFAULT_LISTEN}"
         )
