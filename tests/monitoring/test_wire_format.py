@@ -10,6 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watchkeeper.monitoring.wire_format import (
+    TimeTexts,
+    format_time,
+    format_value,
+    labels_json,
+    point_json,
+    points_json,
+)
     format_time,
     format_value,
     labels_json,
@@ -57,10 +64,9 @@ def test_times_have_no_more_digits_than_they_need() -> None:
     ]
 
 
-def test_results_are_valid_json_whatever_a_label_holds() -> None:
+def test_labels_and_points_are_valid_json_whatever_they_hold() -> None:
     labels = (("__name__", "a"), ("b", '"\\\n\u2028</script>'))
-    vector = json.loads(vector_json([(labels, (1500, math.nan))]))
-    assert vector["result"] == [{"metric": dict(labels), "value": [1.5, "NaN"]}]
-    matrix = json.loads(matrix_json([(labels, [(0, 1.0), (1000, 2.5)])]))
-    assert matrix["result"][0]["values"] == [[0, "1"], [1, "2.5"]]
     assert json.loads(labels_json(labels)) == dict(labels)
+    assert json.loads(point_json((1500, math.nan))) == [1.5, "NaN"]
+    points = points_json([(0, 1.0), (1000, 2.5)], TimeTexts())
+    assert json.loads(f"[{points}]") == [[0, "1"], [1, "2.5"]]

@@ -12,6 +12,7 @@ import json
 import logging
 import os
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -21,11 +22,13 @@ from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.metrics import families_json, new_registry
 from watchkeeper.app.settings import Settings
+from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import outbox
+from watchkeeper.store.canonical import rfc3339
 from watchkeeper.store.clock import Clock, SystemClock
 from watchkeeper.store.database import Store, open_store
 from watchkeeper.store.errors import StoreError
@@ -69,7 +72,9 @@ def run_work(settings: Settings) -> int:
         deliverer = Deliverer(store, receivers.values(), clock)
         try:
             inbound = InboundAnswers(store, clock, runbook)
-            return asyncio.run(_Work(settings, clock, store, deliverer, inbound).run())
+            work = _Work(settings, clock, store, deliverer, inbound)
+            work.names = list(receivers)
+            return asyncio.run(work.run())
         except (wire.InUseError, OSError) as error:
             log.error("%s", error)
             return 1
@@ -99,6 +104,8 @@ class _Work:
     ) -> None:
         self._settings = settings
         self._inbound = inbound
+        self.names: Iterable[str] = ()
+        """The receivers that can be sent to."""
         self._clock = clock
         self._store = store
         self._deliverer = deliverer
@@ -134,8 +141,10 @@ class _Work:
     def _reload(self) -> None:
         try:
             runbook = inforce.usable(self._settings).runbook
-            self._deliverer.replace_receivers(_receivers(self._settings, self._clock, runbook).values())
+            receivers = _receivers(self._settings, self._clock, runbook)
+            self._deliverer.replace_receivers(receivers.values())
             self._inbound.use(runbook)
+            self.names = list(receivers)
         except inforce.UNUSABLE as error:
             log.error("the runbook on disk is not used, the receivers stay as they were: %s", error)
         except Exception:
@@ -143,13 +152,21 @@ class _Work:
             log.exception("the receivers stay as they were, because of a defect of Watchkeeper")
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
-        problems: list[str] = []
+        problems = await asyncio.to_thread(self._problems)
+        return json.dumps({"problems": problems, "notes": []}).encode()
+
+    def _problems(self) -> list[str]:
+        """Why pages cannot be relied on to arrive right now, in sentences."""
         try:
             with self._store.read() as conn:
-                outbox.backlog(conn)
+                known = {name: state.load(conn, name)[1] for name in self.names}
         except StoreError as error:
-            problems.append(str(error))
-        return json.dumps({"problems": problems, "notes": []}).encode()
+            return [str(error)]
+        return [
+            f"receiver {name} has taken nothing since {rfc3339(health.failing_since)}: {health.last_error}"
+            for name, health in known.items()
+            if health.down and health.failing_since is not None
+        ]
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return await asyncio.to_thread(families_json, self._registry)

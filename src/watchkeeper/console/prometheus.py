@@ -8,7 +8,6 @@ in test_beside_prometheus.py).
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import Mapping
@@ -16,16 +15,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
 
 from watchkeeper.app.wire import WireError
 from watchkeeper.console import parameters
+from watchkeeper.console.bodies import BodyError, read_body
 from watchkeeper.console.parameters import ParameterError
 from watchkeeper.console.roles import Roles
 from watchkeeper.store.clock import Clock, to_ms
 
-MAX_FORM_BYTES = 1 << 20
-FORM_SECONDS = 10.0
 DEFAULT_TIMEOUT_MS = 30_000
 LONGEST_TIMEOUT_MS = 120_000
 _LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
@@ -54,17 +51,7 @@ class _Parameters:
 async def _read(request: Request) -> _Parameters:
     pairs = list(request.query_params.multi_items())
     if request.method == "POST":
-        body = bytearray()
-        try:
-            async with asyncio.timeout(FORM_SECONDS):
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > MAX_FORM_BYTES:
-                        raise ParameterError(f"the form is larger than {MAX_FORM_BYTES >> 20} MiB")
-        except TimeoutError:
-            raise ParameterError(f"the form did not arrive within {FORM_SECONDS:g} s") from None
-        except ClientDisconnect:
-            raise ParameterError("the form did not arrive whole") from None
+        body = await read_body(request)
         kind = request.headers.get("content-type", "")
         if not kind.startswith("application/x-www-form-urlencoded") and body:
             raise ParameterError("send parameters in the address or as application/x-www-form-urlencoded")
@@ -213,6 +200,8 @@ def _guarded(handler: Any) -> Any:
             response: Response = await handler(request)
         except ParameterError as error:
             return _error("bad_data", str(error))
+        except BodyError as error:
+            return _error("bad_data", str(error), error.status)
         return response
 
     return endpoint
@@ -224,6 +213,8 @@ def _guarded_values(handler: Any) -> Any:
             response: Response = await handler(request, name)
         except ParameterError as error:
             return _error("bad_data", str(error))
+        except BodyError as error:
+            return _error("bad_data", str(error), error.status)
         return response
 
     return endpoint
@@ -233,6 +224,6 @@ def _success(data: Any) -> Response:
     return Response(json.dumps({"status": "success", "data": data}), media_type="application/json")
 
 
-def _error(kind: str, message: str) -> Response:
+def _error(kind: str, message: str, status: int | None = None) -> Response:
     body = json.dumps({"status": "error", "errorType": kind, "error": message})
-    return Response(body, status_code=_STATUS.get(kind, 500), media_type="application/json")
+    return Response(body, status_code=status or _STATUS.get(kind, 500), media_type="application/json")

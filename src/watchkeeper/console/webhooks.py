@@ -11,12 +11,12 @@ import json
 from fastapi import APIRouter, Request, Response
 
 from watchkeeper.app.wire import WireError
+from watchkeeper.console.bodies import BodyError, read_body
 from watchkeeper.console.roles import Roles
 
-MAX_BODY_BYTES = 1 << 20
 ASK_SECONDS = 20.0
 SIGNATURE_HEADER = "X-PagerDuty-Signature"
-_STATUS = {"not_found": 404, "forbidden": 403, "bad_data": 400, "unavailable": 503}
+_STATUS = {"not_found": 404, "forbidden": 403, "bad_data": 400, "unavailable": 503, "timeout": 503}
 
 
 def router(roles: Roles) -> APIRouter:
@@ -25,13 +25,10 @@ def router(roles: Roles) -> APIRouter:
 
     @routes.post("/pagerduty/{receiver}")
     async def pagerduty(receiver: str, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                return _refuse(413, "the body is larger than PagerDuty sends")
         try:
-            text = body.decode()
+            text = (await read_body(request)).decode()
+        except BodyError as error:
+            return _refuse(error.status, str(error))
         except UnicodeDecodeError:
             return _refuse(400, "the body is not UTF-8")
         asked = {
