@@ -17,12 +17,6 @@ from watchkeeper.monitoring.wire_format import (
     point_json,
     points_json,
 )
-    format_time,
-    format_value,
-    labels_json,
-    matrix_json,
-    vector_json,
-)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Reads the body of a request: bounded in size and in time, so that no sender can hold a connection for long."""
+"""Reads the body of a request: bounded in size and in time, so that no sender holds a connection for long."""
 
 from __future__ import annotations
 
