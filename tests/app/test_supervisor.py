@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from watchkeeper.app.supervisor import Supervisor, describe_exit
 from watchkeeper.store.clock import SystemClock
 
@@ -140,3 +142,86 @@ def test_sigterm_ends_every_role_and_returns() -> None:
 def test_exit_statuses_are_said_in_words() -> None:
     assert describe_exit(1) == "exit code 1"
     assert describe_exit(-9) == "killed by SIGKILL"
+
+
+def test_a_role_that_cannot_be_started_is_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock = _FastClock()
+    supervisor = Supervisor({"watch": ["/no/such/interpreter"], "web": SLEEPER}, clock)
+    try:
+        supervisor.tick()
+        assert list(supervisor.pids()) == ["web"]
+        assert "the role watch could not be started" in caplog.text
+        supervisor.tick()
+        assert caplog.text.count("could not be started") == 1
+        clock.offset += 1
+        supervisor.tick()
+        assert caplog.text.count("could not be started") == 2
+    finally:
+        supervisor.stop()
+
+
+def test_a_reload_reaches_a_role_that_was_still_starting_and_does_not_end_it() -> None:
+    starting = textwrap.dedent(
+        """
+        import asyncio, time
+        from watchkeeper.app import signals
+        print("starting", flush=True)
+        time.sleep(1)  # the signal comes now, and its handler is not there yet
+        async def main():
+            ended = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            signals.obey(loop, end=ended.set, reload=lambda: print("reloaded", flush=True))
+            await asyncio.wait_for(ended.wait(), 20)
+        asyncio.run(main())
+        """
+    )
+    program = textwrap.dedent(
+        f"""
+        import sys
+        from watchkeeper.app.supervisor import Supervisor
+        from watchkeeper.store.clock import SystemClock
+        Supervisor({{"watch": [sys.executable, "-c", {starting!r}]}}, SystemClock()).run()
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    try:
+        assert parent.stdout.readline() == "starting\n"
+        parent.send_signal(signal.SIGHUP)
+        assert parent.stdout.readline() == "reloaded\n"
+        parent.terminate()
+        assert parent.wait(10) == 0
+    finally:
+        parent.kill()
+        parent.wait()
+        parent.stdout.close()
+
+
+def test_a_role_that_hangs_does_not_outlive_a_killed_supervisor() -> None:
+    deaf = textwrap.dedent(
+        """
+        import signal, time
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print("deaf", flush=True)
+        time.sleep(60)
+        """
+    )
+    program = textwrap.dedent(
+        f"""
+        import sys
+        from watchkeeper.app.supervisor import Supervisor
+        from watchkeeper.store.clock import SystemClock
+        supervisor = Supervisor({{"watch": [sys.executable, "-c", {deaf!r}]}}, SystemClock())
+        supervisor.tick()
+        print(supervisor.pids()["watch"], flush=True)
+        supervisor.run()
+        """
+    )
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    lines = {parent.stdout.readline().strip(), parent.stdout.readline().strip()}
+    (child,) = (int(line) for line in lines if line != "deaf")
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    _until(lambda: not _alive(child))

@@ -44,10 +44,8 @@ def demo() -> Iterator[Demo]:
         running.close()
 
 
-def test_it_is_ready_within_fifteen_seconds(demo: Demo) -> None:
-    seconds = float(re.findall(r"\[ *([0-9.]+) s\] ready", demo.said())[0])
-    # On two cores that nothing else uses it takes 7 s; the suite's other processes may use them too.
-    assert seconds < 30
+def test_it_says_that_it_is_ready_and_what_to_do_next(demo: Demo) -> None:
+    assert re.search(r"\[ *[0-9.]+ s\] ready; break it with: watchkeeper demo break", demo.said())
 
 
 def metric_names(expr: str) -> set[str]:

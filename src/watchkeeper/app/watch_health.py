@@ -113,7 +113,7 @@ class WatchHealth:
             ("watchkeeper_samples_disk_bytes", "Disk space of the sample store.", stats.disk_bytes),
             (
                 "watchkeeper_samples_problems",
-                "Things that are wrong with the sample store now; /readyz says which.",
+                "Things that are wrong with the sample store now. /readyz says which.",
                 len(self._samples.health().problems),
             ),
         )

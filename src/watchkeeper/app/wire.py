@@ -14,7 +14,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ MAX_QUESTION_BYTES = 16 << 20
 MAX_ANSWER_BYTES = 64 << 20
 """Each is held in memory a few times on its way; nobody reads more than this in one piece."""
 _ENVELOPE_BYTES = 64
-Handler = Callable[[dict[str, Any]], Awaitable[bytes]]
+Handler = Callable[[dict[str, Any]], Coroutine[Any, Any, bytes]]
 """Takes a question's parameters, answers with a JSON document as UTF-8 bytes without a line break."""
 
 

@@ -56,9 +56,10 @@ async def _read(request: Request) -> _Parameters:
         if not kind.startswith("application/x-www-form-urlencoded") and body:
             raise ParameterError("send parameters in the address or as application/x-www-form-urlencoded")
         try:
-            pairs += parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=1000)
+            form = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=1000)
         except ValueError:
             raise ParameterError("the form cannot be read") from None
+        pairs = form + pairs  # where both name a parameter, Prometheus takes the form's
     return _Parameters(pairs)
 
 

@@ -8,6 +8,7 @@ nothing is shown greener than it stands (tests/monitoring/test_overview.py).
 from __future__ import annotations
 
 import math
+import sys
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -68,7 +69,14 @@ def worst(answer: Answer, *, falls: bool) -> float | None:
     values = [value for value in answer.values() if not math.isnan(value)]
     if not values:
         return None
-    return min(values) if falls else max(values)
+    return number(min(values) if falls else max(values))
+
+
+def number(value: float) -> float | None:
+    """``value`` as JSON can say it: an infinite one as the largest there is, no number as None."""
+    if math.isnan(value):
+        return None
+    return max(-sys.float_info.max, min(value, sys.float_info.max))
 
 
 def layers(
@@ -177,7 +185,7 @@ def alert_rows(
                 "state": alert.state.value,
                 "labels": labels,
                 "summary": summaries[alert.fingerprint],
-                "value": alert.value,
+                "value": number(alert.value),
                 "active_ms": to_ms(alert.active_at),
                 "fired_ms": to_ms(alert.fired_at) if alert.fired_at else None,
                 "inhibited_by": inhibited.by_name if inhibited else None,

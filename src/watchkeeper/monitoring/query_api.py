@@ -12,12 +12,19 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 from watchkeeper.monitoring.labels import Labels
-from watchkeeper.monitoring.promql.ast import Matcher, PromQLError, ValueType, VectorSelector
+from watchkeeper.monitoring.promql.ast import Expr, Matcher, PromQLError, ValueType, VectorSelector
 from watchkeeper.monitoring.promql.engine import Engine
 from watchkeeper.monitoring.promql.parser import parse
 from watchkeeper.monitoring.promql.result import EvaluationError, Result
 from watchkeeper.monitoring.promql.result import Series as ResultSeries
-from watchkeeper.monitoring.wire_format import TimeTexts, format_time, labels_json, point_json, points_json
+from watchkeeper.monitoring.wire_format import (
+    TimeTexts,
+    format_scalar,
+    format_time,
+    labels_json,
+    point_json,
+    points_json,
+)
 
 MAX_BYTES = 48 << 20
 """Of one answer: more than any screen shows, and little enough to be held in memory a few times."""
@@ -93,7 +100,8 @@ def instant(engine: Engine, asked: dict[str, Any], deadline: Deadline) -> Data:
         text = json.dumps(result.string)
         return f'{{"resultType":"string","result":[{time},{text}]}}'.encode(), warnings
     if result.type is ValueType.SCALAR:
-        point = point_json(result.series[0].points[-1])
+        at, value = result.series[0].points[-1]
+        point = f'[{format_time(at)},"{format_scalar(value)}"]'
         return f'{{"resultType":"scalar","result":{point}}}'.encode(), warnings
     if result.type is ValueType.MATRIX:
         return _matrix(series, deadline), warnings
@@ -105,6 +113,14 @@ def instant(engine: Engine, asked: dict[str, Any], deadline: Deadline) -> Data:
 
 def over_range(engine: Engine, asked: dict[str, Any], deadline: Deadline) -> Data:
     """``query_range``: an expression at every step from start to end."""
+    expr = _parsed(asked["query"])
+    if expr.type not in (ValueType.VECTOR, ValueType.SCALAR):
+        kind = "range vector" if expr.type is ValueType.MATRIX else str(expr.type)
+        raise QueryError(
+            "bad_data",
+            f'invalid parameter "query": invalid expression type "{kind}" for range query, '
+            "must be Scalar or instant Vector",
+        )
     result = _evaluate(
         lambda: engine.range(
             asked["query"], asked["start_ms"], asked["end_ms"], asked["step_ms"], expired=deadline.expired
@@ -123,14 +139,23 @@ def _matrix(series: Sequence[ResultSeries], deadline: Deadline) -> bytes:
     return b'{"resultType":"matrix","result":[' + rows + b"]}"
 
 
+def _parsed(query: str) -> Expr:
+    try:
+        return parse(query)
+    except PromQLError as error:
+        raise _unreadable("query", error) from None
+
+
+def _unreadable(parameter: str, error: PromQLError) -> QueryError:
+    place = f"1:{error.start + 1}"
+    return QueryError("bad_data", f'invalid parameter "{parameter}": {place}: parse error: {error.message}')
+
+
 def _evaluate(evaluation: Callable[[], Result]) -> Result:
     try:
         return evaluation()
     except PromQLError as error:
-        place = f"1:{error.start + 1}"
-        raise QueryError(
-            "bad_data", f'invalid parameter "query": {place}: parse error: {error.message}'
-        ) from None
+        raise _unreadable("query", error) from None
     except EvaluationError as error:
         raise QueryError("execution", str(error)) from None
 
@@ -193,9 +218,7 @@ def _selectors(texts: Sequence[str]) -> list[Sequence[Matcher]]:
         try:
             expr = parse(text)
         except PromQLError as error:
-            place = f"1:{error.start + 1}"
-            message = f'invalid parameter "match[]": {place}: parse error: {error.message}'
-            raise QueryError("bad_data", message) from None
+            raise _unreadable("match[]", error) from None
         if not isinstance(expr, VectorSelector):
             raise QueryError("bad_data", f'invalid parameter "match[]": {text!r} is no series selector')
         matchers.append(expr.matchers)

@@ -34,6 +34,13 @@ def format_value(value: float) -> str:
     return _positional(mantissa, power)
 
 
+def format_scalar(value: float) -> str:
+    """A scalar's value: as :func:`format_value`, but Prometheus never gives a scalar an exponent."""
+    text = format_value(value)
+    mantissa, exponent, power = text.partition("e")
+    return _positional(mantissa, int(power)) if exponent else text
+
+
 def _positional(mantissa: str, power: int) -> str:
     sign = "-" if mantissa.startswith("-") else ""
     whole, _, fraction = mantissa.lstrip("-").partition(".")
