@@ -15,6 +15,7 @@ from tests.app.serving import METRICS, RUNBOOK, broken, until
 from tests.fakes.exporter import Exporter
 from watchkeeper.app import inforce
 from watchkeeper.app.evaluating import Evaluating
+from watchkeeper.app.liveness import Liveness
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.runbook.models.runbook import Runbook
@@ -39,6 +40,7 @@ class Half:
             self.store,
             self.samples,
             inforce.choose(settings),
+            Liveness(self.clock),
             reloaded=self.reloaded.append,
             ended=self.ended.set,
         )

@@ -19,6 +19,7 @@ from datetime import timedelta
 from watchkeeper.app import inforce
 from watchkeeper.app.embedded import LockedSource
 from watchkeeper.app.inforce import Chosen
+from watchkeeper.app.liveness import Liveness
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring import rules
 from watchkeeper.monitoring.fetch import HttpFetcher
@@ -40,6 +41,8 @@ from watchkeeper.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+EVALUATING, SCRAPING = "the evaluation of rules", "scraping"
+"""The halves, as they are called where one of them hangs."""
 
 
 class Evaluating:
@@ -56,6 +59,7 @@ class Evaluating:
         store: Store,
         samples: SampleStore,
         chosen: Chosen,
+        liveness: Liveness,
         *,
         reloaded: Callable[[Runbook], None],
         ended: Callable[[], None],
@@ -65,6 +69,7 @@ class Evaluating:
         self._clock = clock
         self._loaded = loaded
         self._announced = False
+        self._liveness = liveness
         self._beating: asyncio.Task[None] | None = None
         self._reloaded = reloaded
         self._ended = ended
@@ -144,6 +149,7 @@ class Evaluating:
     async def _listen(self, stopping: asyncio.Event) -> None:
         while not self._stopping.is_set():
             await self._clock.wait(LOOK_SECONDS)
+            self._liveness.check(SCRAPING)
             if self._reload_wanted.is_set():
                 self._reload_wanted.clear()
                 self._read_again()
@@ -153,6 +159,7 @@ class Evaluating:
         if not self._announced:
             self._announce()
         decision = await self.service.evaluate(slot)
+        self._liveness.here(EVALUATING)
         self.cpu_seconds = time.thread_time()
         if decision is None:
             return

@@ -18,8 +18,9 @@ from datetime import timedelta
 from watchkeeper.app import collecting, inforce, signals, wire
 from watchkeeper.app.answers import MonitoringAnswers, SampleAnswers, elsewhere
 from watchkeeper.app.embedded import query_engine
-from watchkeeper.app.evaluating import Evaluating
+from watchkeeper.app.evaluating import EVALUATING, SCRAPING, Evaluating
 from watchkeeper.app.inforce import Chosen
+from watchkeeper.app.liveness import Liveness
 from watchkeeper.app.metrics import new_registry
 from watchkeeper.app.settings import Settings
 from watchkeeper.app.watch_health import WatchHealth
@@ -103,12 +104,14 @@ class _Watch:
         self._stopped = asyncio.Event()
         self._exit_code = 0
         self._queries: SampleAnswers | None = None
+        self._liveness = Liveness(clock)
         self._evaluating = Evaluating(
             settings,
             clock,
             store,
             samples,
             chosen,
+            self._liveness,
             reloaded=lambda runbook: self._call(self._use, runbook),
             ended=lambda: self._call(self._begin_anew),
         )
@@ -171,6 +174,8 @@ class _Watch:
     async def _look_after_samples(self) -> None:
         while True:
             self._samples.tick()
+            self._liveness.here(SCRAPING)
+            self._liveness.check(EVALUATING, 2 * self._evaluating.service.interval.total_seconds())
             self._evaluating.findings = tuple(self._scraper.findings())
             self._evaluating.targets = len(self._scraper.statuses())
             await self._clock.wait(TICK_SECONDS)

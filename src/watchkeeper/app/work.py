@@ -26,7 +26,9 @@ from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
+from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.models.secrets import Secret, SecretMissingError
 from watchkeeper.store import outbox
 from watchkeeper.store.canonical import rfc3339
 from watchkeeper.store.clock import Clock, SystemClock
@@ -63,55 +65,47 @@ def run_work(settings: Settings) -> int:
     clock = SystemClock()
     try:
         runbook = inforce.choose(settings).loaded.runbook
-        receivers = _receivers(settings, clock, runbook)
         store = open_store(settings.data, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1
     with store:
-        deliverer = Deliverer(store, receivers.values(), clock)
         try:
-            inbound = InboundAnswers(store, clock, runbook)
-            work = _Work(settings, clock, store, deliverer, inbound)
-            work.names = list(receivers)
-            return asyncio.run(work.run())
+            return asyncio.run(Work(settings, clock, store, runbook).run())
         except (wire.InUseError, OSError) as error:
             log.error("%s", error)
             return 1
 
 
-def _receivers(settings: Settings, clock: Clock, runbook: Runbook) -> dict[str, Receiver]:
-    receivers, problems = build_receivers(
-        runbook.notifications.receivers,
-        HttpTransport(clock),
-        os.environ,
-        platform=runbook.platform,
-        client_url=settings.url,
-    )
-    for problem in problems:
-        log.warning("%s", problem)
-    return receivers
+class Work:
+    """The role; :meth:`run` is its whole life."""
 
-
-class _Work:
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Clock,
-        store: Store,
-        deliverer: Deliverer,
-        inbound: InboundAnswers,
-    ) -> None:
+    def __init__(self, settings: Settings, clock: Clock, store: Store, runbook: Runbook) -> None:
         self._settings = settings
-        self._inbound = inbound
-        self.names: Iterable[str] = ()
-        """The receivers that can be sent to."""
         self._clock = clock
         self._store = store
-        self._deliverer = deliverer
-        self._registry: CollectorRegistry = new_registry()
-        self._registry.register(_Deliveries(deliverer, store))
         self._stop = threading.Event()
+        self.deliverer = Deliverer(store, (), clock)
+        self.inbound = InboundAnswers(store, clock, runbook)
+        self._registry: CollectorRegistry = new_registry()
+        self._registry.register(_Deliveries(self.deliverer, store))
+        self._receivers: dict[str, Receiver] = {}
+        self._lines: Iterable[ReceiverLine] = ()
+        self._use(runbook)
+
+    def _use(self, runbook: Runbook) -> None:
+        self._receivers, problems = build_receivers(
+            runbook.notifications.receivers,
+            HttpTransport(self._clock),
+            os.environ,
+            platform=runbook.platform,
+            client_url=self._settings.url,
+        )
+        self._lines = runbook.notifications.receivers
+        self.deliverer.replace_receivers(self._receivers.values())
+        self.inbound.use(runbook)
+        for problem in (*problems, *missing_secrets(self._lines)):
+            log.warning("%s", problem)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -120,7 +114,7 @@ class _Work:
 
         def deliver() -> None:
             try:
-                self._deliverer.run(self._stop)
+                self.deliverer.run(self._stop)
             except Exception:
                 log.exception("delivery ended by a defect; the role is begun anew")
             if not self._stop.is_set():
@@ -129,7 +123,7 @@ class _Work:
 
         delivery = threading.Thread(target=deliver, name="delivery")
         delivery.start()
-        handlers = {"ready": self._ready, "metrics": self._metrics, **self._inbound.handlers()}
+        handlers = {"ready": self._ready, "metrics": self._metrics, **self.inbound.handlers()}
         try:
             async with await wire.serve(self._settings.work_socket, handlers):
                 await stopped.wait()
@@ -140,11 +134,7 @@ class _Work:
 
     def _reload(self) -> None:
         try:
-            runbook = inforce.usable(self._settings).runbook
-            receivers = _receivers(self._settings, self._clock, runbook)
-            self._deliverer.replace_receivers(receivers.values())
-            self._inbound.use(runbook)
-            self.names = list(receivers)
+            self._use(inforce.usable(self._settings).runbook)
         except inforce.UNUSABLE as error:
             log.error("the runbook on disk is not used, the receivers stay as they were: %s", error)
         except Exception:
@@ -153,13 +143,14 @@ class _Work:
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
         problems = await asyncio.to_thread(self._problems)
-        return json.dumps({"problems": problems, "notes": []}).encode()
+        notes = await asyncio.to_thread(missing_secrets, self._lines)
+        return json.dumps({"problems": problems, "notes": notes}).encode()
 
     def _problems(self) -> list[str]:
         """Why pages cannot be relied on to arrive right now, in sentences."""
         try:
             with self._store.read() as conn:
-                known = {name: state.load(conn, name)[1] for name in self.names}
+                known = {name: state.load(conn, name)[1] for name in self._receivers}
         except StoreError as error:
             return [str(error)]
         return [
@@ -170,3 +161,16 @@ class _Work:
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return await asyncio.to_thread(families_json, self._registry)
+
+
+def missing_secrets(lines: Iterable[ReceiverLine]) -> list[str]:
+    """A sentence for each secret of a receiver that cannot be read now: better said before the first page."""
+    found = []
+    for line in lines:
+        for secret in dict(line.settings).values():
+            if isinstance(secret, Secret):
+                try:
+                    secret.read(os.environ)
+                except SecretMissingError as error:
+                    found.append(f"receiver {line.id}: {error}")
+    return found

@@ -1,0 +1,110 @@
+"""The role ``work``: ready while pages get through; its receivers follow the runbook."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from tests.app.serving import RECEIVER, broken
+from watchkeeper.app import inforce, work
+from watchkeeper.app.settings import Settings
+from watchkeeper.notify import state
+from watchkeeper.notify.budget import Budget
+from watchkeeper.notify.health import DOWN_AFTER, Health
+from watchkeeper.store import outbox
+from watchkeeper.store.clock import ManualClock
+from watchkeeper.store.database import Store, open_store
+
+NOW = datetime(2026, 1, 5, 3, tzinfo=UTC)
+
+
+class Role:
+    """The role without its process."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.overlay is not None
+        self.overlay = settings.overlay
+        self.overlay.write_text(
+            self.overlay.read_text() + RECEIVER.replace("PAGERDUTY", "http://127.0.0.1:1/")
+        )
+        self.clock = ManualClock(NOW)
+        self.store: Store = open_store(settings.data, self.clock)
+        runbook = inforce.choose(settings).loaded.runbook
+        self.work = work.Work(settings, self.clock, self.store, runbook)
+
+    def ready(self) -> Any:
+        return json.loads(asyncio.run(self.work._ready({})))
+
+
+@pytest.fixture
+def role(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Role]:
+    monkeypatch.setenv("TEST_ROUTING_KEY", "R0UT1NGKEY")
+    made = Role(settings)
+    yield made
+    made.store.close()
+
+
+def test_a_receiver_that_takes_nothing_makes_us_not_ready_by_name(role: Role) -> None:
+    assert role.ready() == {"problems": [], "notes": []}
+    with role.store.write() as conn:
+        failing = Health(DOWN_AFTER - 1, failing_since=NOW, last_error="it answered 500")
+        state.save(conn, "pagerduty", Budget(), failing)
+        state.save(conn, "gone", Budget(), Health(99, failing_since=NOW))  # of a runbook of before
+    assert role.ready()["problems"] == [], "one unlucky request is not an outage"
+    with role.store.write() as conn:
+        down = Health(DOWN_AFTER, failing_since=NOW, last_error="it answered 500")
+        state.save(conn, "pagerduty", Budget(), down)
+    (problem,) = role.ready()["problems"]
+    assert problem == "receiver pagerduty has taken nothing since 2026-01-05T03:00:00Z: it answered 500"
+
+
+def test_a_secret_that_is_not_there_is_noted_before_the_first_page(
+    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delenv("TEST_ROUTING_KEY")
+    said = "receiver pagerduty: the secret in environment variable TEST_ROUTING_KEY is empty or not set"
+    assert role.ready() == {"problems": [], "notes": [said]}
+    role.work._reload()
+    assert said in caplog.text
+
+
+def test_what_waits_is_a_metric_by_receiver(role: Role) -> None:
+    with role.store.write() as conn:
+        for key in ("a", "b"):
+            outbox.enqueue(conn, NOW, "pagerduty", order_key=key, dedup_key=key, payload={})
+    families = {f["name"]: f for f in json.loads(asyncio.run(role.work._metrics({})))}
+    assert families["watchkeeper_outbox_waiting"]["samples"] == [
+        ["watchkeeper_outbox_waiting", {"receiver": "pagerduty"}, 2]
+    ]
+
+
+def test_a_broken_runbook_leaves_the_receivers_as_they_are(
+    role: Role, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = role.overlay.read_text()
+    role.overlay.write_text(broken(good))
+    role.work._reload()
+    assert list(role.work._receivers) == ["pagerduty"]
+    assert "the receivers stay as they were" in caplog.text
+    role.overlay.write_text(good.replace("id: pagerduty", "id: other"))
+    role.work._reload()
+    assert list(role.work._receivers) == ["other"]
+
+
+def test_a_delivery_that_ends_by_itself_ends_the_role(
+    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def defect(_: threading.Event) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(role.work.deliverer, "run", defect)
+    with caplog.at_level(logging.ERROR):
+        assert asyncio.run(asyncio.wait_for(role.work.run(), 10)) == 1
+    assert "delivery ended by a defect" in caplog.text
