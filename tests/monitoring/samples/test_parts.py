@@ -39,7 +39,9 @@ def parts_in(directory: Path) -> list[Part]:
 
 def content(parts: list[Part]) -> Plain:
     reports: list[object] = []
-    found = plain(read(EVER, parts, [], [], LabelStore(), lambda part, error: reports.append((part, error))))
+    found = plain(
+        read(EVER, parts, [], [], [], LabelStore(), lambda part, error: reports.append((part, error)))
+    )
     assert not reports
     return found
 
@@ -80,7 +82,7 @@ def test_one_series_is_read_without_its_neighbours(tmp_path: Path, clock: Manual
             return super().tile(block, number)
 
     counted = [Counted(part.path) for part in parts]
-    found = plain(read(asked, counted, [], [], LabelStore(), lambda *_: None))
+    found = plain(read(asked, counted, [], [], [], LabelStore(), lambda *_: None))
     assert len(found) == 1
     assert len(read_tiles) == len(parts), "one of the two tiles of each part"
 
@@ -88,7 +90,7 @@ def test_one_series_is_read_without_its_neighbours(tmp_path: Path, clock: Manual
 def test_series_that_come_and_go_do_not_pay_for_each_others_time(tmp_path: Path, clock: ManualClock) -> None:
     churned(tmp_path, clock, rows=400, per_row=20)
     parts = parts_in(tmp_path)
-    selection = read(EVER, parts, [], [], LabelStore(), lambda *_: None)
+    selection = read(EVER, parts, [], [], [], LabelStore(), lambda *_: None)
     cells = sum(frame.values.size for frame in selection.frames)
     samples = sum(len(samples) for samples in plain(selection).values())
     assert cells < 2.5 * samples

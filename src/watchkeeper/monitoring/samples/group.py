@@ -250,13 +250,19 @@ class Group:
 
     def replay_late(self, seq: int, ts_ms: int, columns: Ints, cells: Floats) -> None:
         """Cells read back from segment ``seq`` whose time is not after the newest row."""
+        self._late_ms, self._late_seq = min(self._late_ms, ts_ms), seq
         if ts_ms >= self.head.first_ms:
-            self._late_ms, self._late_seq = min(self._late_ms, ts_ms), seq
             self.head.insert(ts_ms, columns, cells)
-            self._changed()
+        else:  # the rows that were older then are in parts, and so may be others of this time
+            self.head.pass_over(ts_ms, columns, cells)
+            self._store.note_evicted(self.head.evicted_ms)
+        self._changed()
 
     def cut(self, after_ms: int) -> None:
         """The clock was stepped back: rows after ``after_ms`` leave the memory (not the disk)."""
+        self._persisted_ms = min(
+            self._persisted_ms, after_ms
+        )  # what comes at those times is not in parts yet
         if self.head.cut(after_ms):
             self.logged_ms = min(self.logged_ms, self.head.last_ms)
             self._log_chain = FULL_EVERY

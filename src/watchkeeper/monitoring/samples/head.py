@@ -203,7 +203,22 @@ class Head:
             self._times[at] = ts_ms
             self._end += 1
         self._values[at, column_numbers] = cells
+        passed_over = self.live[:n].copy()
+        passed_over[~is_absent(self.values).all(axis=0)] = False
+        last = self.last_value[:n][passed_over]
         self.recompute()
+        self.live[:n][passed_over] = True
+        self.last_value[:n][passed_over] = last
+
+    def pass_over(self, ts_ms: int, column_numbers: Ints, cells: Floats) -> None:
+        """``cells`` at ``ts_ms``, before every row held, are on the disk only: all that is kept of them is
+        whether the columns that have nothing newer live.
+        """
+        newest, _ = self.newest(column_numbers)
+        fresh = newest == NEVER_MS
+        self.live[column_numbers[fresh]] = is_value(cells[fresh])
+        self.last_value[column_numbers[fresh]] = cells[fresh]
+        self.evicted_ms = max(self.evicted_ms, ts_ms)
 
     def cut(self, after_ms: int) -> bool:
         """Forget the rows after ``after_ms``; whether there were any."""
@@ -229,7 +244,7 @@ class Head:
         self.evicted_ms = evicted_ms
 
     def recompute(self) -> None:
-        """Derive what is known of the columns from the rows, after a change to older ones."""
+        """Derive all that is known of the columns from the rows, after a change to older ones."""
         n = self.columns
         gap, drop, last = self.gap_ms[:n], self.drop_ms[:n], self.last_value[:n]
         live, died = self.live[:n], self.died_ms[:n]

@@ -1,4 +1,4 @@
-"""Reading further back than memory: parts and head put together.
+"""Reading further back than memory: parts, segments that are not in a part yet, and head put together.
 
 Always true: each series is in one frame, with every visible sample of the time asked for; memory is
 bounded by ``limit_cells``, checked before anything large is read; a damaged tile is reported and left out,
@@ -18,7 +18,9 @@ from watchkeeper.monitoring.samples.errors import CorruptError, QueryTooLargeErr
 from watchkeeper.monitoring.samples.frame import ABSENT, Floats, Frame, Selection, is_absent
 from watchkeeper.monitoring.samples.merge import overlay, without_repeats
 from watchkeeper.monitoring.samples.parts import TILE, Block, GroupContent, GroupEntry, Part
+from watchkeeper.monitoring.samples.segment import Segment
 from watchkeeper.monitoring.samples.timeline import Span, visible
+from watchkeeper.monitoring.samples.transpose import GroupRows, groups_of
 
 Report = Callable[[Part, CorruptError], None]
 
@@ -77,12 +79,16 @@ class _Piece:
 def read(
     asked: Asked,
     parts: Sequence[Part],
+    segments: Sequence[Segment],
     spans: Sequence[Span],
     head: Sequence[HeadBlock],
     labels: LabelStore,
     report: Report,
 ) -> Selection:
-    """The selection of ``asked``; refs of ``head`` blocks belong to ``labels``, as all others will."""
+    """The selection of ``asked``; refs of ``head`` blocks belong to ``labels``, as all others will.
+
+    ``segments`` are in no part. Raises FileNotFoundError if one of them got its part meanwhile.
+    """
     keys: dict[str, list[_Piece]] = {}
     held = {block.key: block.times for block in head}
     for part in sorted(parts, key=lambda part: (part.first_seq, part.last_seq)):
@@ -97,6 +103,14 @@ def read(
             found = _of_part(asked, part, content, spans, held.get(entry.key), labels)
             if found:
                 keys.setdefault(entry.key, []).extend(found)
+    read_cells = 0
+    for segment in segments:
+        for group in groups_of(segment.path):
+            rows = _of_segment(asked, segment, group, spans, held.get(group.key), labels)
+            if rows is not None:
+                read_cells += len(rows.refs) * len(rows.times)
+                check_size(read_cells, asked)
+                keys.setdefault(group.key, []).append(rows)
     for block in head:
         if len(block.refs) and len(block.times):
             piece = _Piece(block.refs, block.times, values=block.values)
@@ -134,13 +148,7 @@ def _of_part(
     pieces = []
     for block in content.blocks:
         times = block.times
-        rows = (times >= asked.start_ms) & (times <= asked.end_ms)
-        if held is not None:  # memory has these rows itself
-            rows &= ~np.isin(times, held)
-        shown = visible(times, part.epoch, spans)
-        if shown is not None:
-            rows &= shown
-        at = np.flatnonzero(rows)
+        at = _rows(asked, times, part.epoch, spans, held)
         positions = np.flatnonzero(mask[block.columns])
         if not len(at) or not len(positions):
             continue
@@ -158,6 +166,33 @@ def _of_part(
             )
         )
     return pieces
+
+
+def _of_segment(
+    asked: Asked,
+    segment: Segment,
+    group: GroupRows,
+    spans: Sequence[Span],
+    held: Ints | None,
+    labels: LabelStore,
+) -> _Piece | None:
+    chosen = np.flatnonzero(group.table.match(asked.matchers))
+    at = _rows(asked, group.times, segment.epoch, spans, held)
+    if not len(chosen) or not len(at):
+        return None
+    refs = np.array([labels.intern(one) for one in group.table.labels(chosen)], np.int64)
+    return _Piece(refs, group.times[at], values=group.values[np.ix_(at, chosen)])
+
+
+def _rows(asked: Asked, times: Ints, epoch: int, spans: Sequence[Span], held: Ints | None) -> Ints:
+    """Which rows on the disk are asked for, not hidden by a later epoch, and not in memory themselves."""
+    rows = (times >= asked.start_ms) & (times <= asked.end_ms)
+    if held is not None:
+        rows &= ~np.isin(times, held)
+    shown = visible(times, epoch, spans)
+    if shown is not None:
+        rows &= shown
+    return np.flatnonzero(rows)
 
 
 def check_size(cells: int, asked: Asked) -> None:

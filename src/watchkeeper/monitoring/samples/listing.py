@@ -15,6 +15,8 @@ from watchkeeper.monitoring.samples.errors import CorruptError
 from watchkeeper.monitoring.samples.frame import Frame, is_absent
 from watchkeeper.monitoring.samples.history import Asked, Report, candidates
 from watchkeeper.monitoring.samples.parts import Part
+from watchkeeper.monitoring.samples.segment import Segment
+from watchkeeper.monitoring.samples.transpose import groups_of
 
 
 def sampled_refs(frame: Frame, start_ms: int, end_ms: int) -> list[int]:
@@ -44,4 +46,19 @@ def in_parts(asked: Asked, parts: Sequence[Part], report: Report) -> set[Labels]
                     held[block.columns] = True
             held &= content.table.match(asked.matchers)
             found.update(content.table.labels(np.flatnonzero(held)))
+    return found
+
+
+def in_log(asked: Asked, segments: Sequence[Segment]) -> set[Labels]:
+    """The series of ``segments`` that match and have a sample in the time asked for.
+
+    Raises FileNotFoundError if one of the segments got its part meanwhile.
+    """
+    found: set[Labels] = set()
+    for segment in segments:
+        for group in groups_of(segment.path):
+            begin = int(np.searchsorted(group.times, asked.start_ms))
+            end = int(np.searchsorted(group.times, asked.end_ms, side="right"))
+            held = np.any(~is_absent(group.values[begin:end]), axis=0) & group.table.match(asked.matchers)
+            found.update(group.table.labels(np.flatnonzero(held)))
     return found

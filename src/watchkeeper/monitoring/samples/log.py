@@ -107,6 +107,10 @@ class Log:
         self.current.groups += 1
         return self.current.groups
 
+    def waiting(self) -> list[Segment]:
+        """The segments that :meth:`take_closed` has not handed out, and the open one, oldest first."""
+        return [*self._closed, *([self.current] if self.current is not None else [])]
+
     def take_closed(self) -> list[Segment]:
         """The segments closed since the last call, oldest first."""
         closed, self._closed = self._closed, []

@@ -1,4 +1,4 @@
-"""Asking the store: memory alone where it has all of it, else memory and parts together.
+"""Asking the store: memory alone where it has all of it, else memory and disk together.
 
 Always true: what ``select`` hands out of memory are views, which hold until the store is next written to;
 everything else is copied, group by group, so that writers wait for the copy of one group at most.
@@ -19,10 +19,11 @@ from watchkeeper.monitoring.samples.errors import CorruptError
 from watchkeeper.monitoring.samples.frame import Selection
 from watchkeeper.monitoring.samples.group import Group
 from watchkeeper.monitoring.samples.history import Asked, HeadBlock, check_size, read
-from watchkeeper.monitoring.samples.listing import in_parts, sampled_refs
+from watchkeeper.monitoring.samples.listing import in_log, in_parts, sampled_refs
 from watchkeeper.monitoring.samples.merge import without_repeats
 from watchkeeper.monitoring.samples.owners import Owners
 from watchkeeper.monitoring.samples.parts import Part
+from watchkeeper.monitoring.samples.segment import Segment
 from watchkeeper.monitoring.samples.selectors import Hit, Selectors
 from watchkeeper.monitoring.samples.timeline import Span
 from watchkeeper.monitoring.samples.upkeep import Upkeep
@@ -47,7 +48,9 @@ class Held:
 
 
 class Reader:
-    """Answers questions; ``held`` says what is in memory, and is asked under ``lock``."""
+    """Answers questions. ``held`` says what is in memory, ``only_in_log`` which segments may have samples
+    that are neither there nor in a part; both are asked under ``lock``.
+    """
 
     def __init__(
         self,
@@ -56,6 +59,7 @@ class Reader:
         owners: Owners,
         upkeep: Upkeep,
         held: Callable[[], Held],
+        only_in_log: Callable[[], list[Segment]],
         limit_cells: int,
     ) -> None:
         self._lock = lock
@@ -63,6 +67,7 @@ class Reader:
         self._owners = owners
         self._upkeep = upkeep
         self._held = held
+        self._only_in_log = only_in_log
         self._limit_cells = limit_cells
         self._selectors = Selectors(labels)
 
@@ -85,11 +90,19 @@ class Reader:
         asked = self._asked(matchers, start_ms, end_ms)
         labels = LabelStore()
         head = self._per_group(matchers, lambda hit: self._copied(hit, asked, labels))
-        with self._lock:  # parts after memory: what moves there meanwhile is seen twice rather than never
-            held = self._held()
-            parts = [] if _in_memory(held, start_ms, end_ms) else list(self._upkeep.parts)
-            spans = self._upkeep.spans(held.span)
-        return read(asked, parts, spans, [block for block in head if block], labels, self._report)
+        blocks = [block for block in head if block]
+        gone: set[str] = set()
+        while True:
+            with self._lock:  # the disk after memory: what moves there meanwhile is seen twice, not never
+                held = self._held()
+                inside = _in_memory(held, start_ms, end_ms)
+                parts = [] if inside else list(self._upkeep.parts)
+                segments = [] if inside else self._waiting(gone)
+                spans = self._upkeep.spans(held.span)
+            try:
+                return read(asked, parts, segments, spans, blocks, labels, self._report)
+            except FileNotFoundError as error:  # it was put into a part meanwhile, which is there now
+                gone.add(str(error.filename))
 
     def series(self, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None) -> list[Labels]:
         asked = self._asked(matchers, start_ms, end_ms)
@@ -99,12 +112,12 @@ class Reader:
             return [self._labels.labels(ref) for ref in refs]
 
         found = {labels for some in self._per_group(matchers, sampled) for labels in some}
-        return sorted(found | self._in_parts(asked))
+        return sorted(found | self._on_disk(asked))
 
     def label_names(self, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None) -> list[str]:
         asked = self._asked(matchers, start_ms, end_ms)
         names = self._known(asked, self._labels.columns_of)
-        return sorted(names | {name for labels in self._in_parts(asked) for name, _ in labels})
+        return sorted(names | {name for labels in self._on_disk(asked) for name, _ in labels})
 
     def label_values(
         self, name: str, matchers: Sequence[Matcher], start_ms: int | None, end_ms: int | None
@@ -115,7 +128,7 @@ class Reader:
             return self._labels.decode(name, np.unique(self._labels.codes(name, refs)).tolist())
 
         values = self._known(asked, values_of)
-        values |= {value for labels in self._in_parts(asked) for label, value in labels if label == name}
+        values |= {value for labels in self._on_disk(asked) for label, value in labels if label == name}
         return sorted(values - {""})
 
     # -- inside --------------------------------------------------------------------------------
@@ -145,10 +158,20 @@ class Reader:
         known = self._per_group(asked.matchers, lambda hit: values_of(hit.alive(asked.start_ms)))
         return {value for values in known for value in values}
 
-    def _in_parts(self, asked: Asked) -> set[Labels]:
-        with self._lock:
-            parts = list(self._upkeep.parts) if asked.start_ms <= self._held().floor_ms else []
-        return in_parts(asked, parts, self._report)
+    def _on_disk(self, asked: Asked) -> set[Labels]:
+        gone: set[str] = set()
+        while True:
+            with self._lock:
+                older = asked.start_ms <= self._held().floor_ms
+                parts = list(self._upkeep.parts) if older else []
+                segments = self._waiting(gone) if older else []
+            try:
+                return in_parts(asked, parts, self._report) | in_log(asked, segments)
+            except FileNotFoundError as error:  # as above
+                gone.add(str(error.filename))
+
+    def _waiting(self, gone: set[str]) -> list[Segment]:
+        return [segment for segment in self._only_in_log() if str(segment.path) not in gone]
 
     def _copied(self, hit: Hit, asked: Asked, labels: LabelStore) -> HeadBlock | None:
         times, values, _, _ = hit.group.views

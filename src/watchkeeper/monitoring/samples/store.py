@@ -71,7 +71,9 @@ class SampleStore:
         self._jobs = Jobs(threads=threads)
         self._directory = LockedDirectory(root)
         self._upkeep = Upkeep(self._directory.parts, disk, limits, self._jobs, self._troubles)
-        self._reader = Reader(self.lock, self.labels, self.owners, self._upkeep, self._held, limit_cells)
+        self._reader = Reader(
+            self.lock, self.labels, self.owners, self._upkeep, self._held, self._only_in_log, limit_cells
+        )
         self._metadata = MetadataFile(self._directory.metadata, disk)
         try:
             self._recover(disk)
@@ -414,3 +416,12 @@ class SampleStore:
             wall_ms if self._era.shelved_ms is not None else None,
             Span(self._era.epoch, self._era.from_ms, wall_ms),
         )
+
+    def _only_in_log(self) -> list[Segment]:
+        """The segments that may have samples which are neither in memory nor in a part: upkeep is behind."""
+        waiting = [segment for segment in self._upkeep.segments if not segment.transposed]
+        if self.log is not None:
+            waiting += self.log.waiting()
+        if any(group.head.evicted_ms > group.safe_ms for group in self._groups.values()):
+            return waiting
+        return [segment for segment in waiting if segment.epoch != self._era.epoch]

@@ -1,12 +1,13 @@
-"""A closed segment of the log becomes a part: rows become columns.
+"""A segment of the log, by column: as the part it becomes, or for a reader while there is no part yet.
 
-Always true: the part holds every sample of the segment that can be read, each group's series sorted by
-metric name and labels; memory is bounded by the segment itself and one group's rows.
+Always true: every sample of the segment that can be read is there, each group's series sorted by metric
+name and labels; memory is bounded by the segment itself and one group's rows.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -19,7 +20,7 @@ from watchkeeper.monitoring.samples.disk import Disk
 from watchkeeper.monitoring.samples.errors import CorruptError
 from watchkeeper.monitoring.samples.frame import ABSENT, ABSENT_BITS, Floats, is_absent
 from watchkeeper.monitoring.samples.merge import overlay
-from watchkeeper.monitoring.samples.parts import TILE, Block, Part, PartWriter, name_of
+from watchkeeper.monitoring.samples.parts import Block, Part, PartWriter, name_of
 from watchkeeper.monitoring.samples.records import Cells, Chains, Columns, Row, parse
 from watchkeeper.monitoring.samples.segment import Place, Segment, walk
 from watchkeeper.monitoring.samples.tables import LabelTable, concatenated, union
@@ -40,16 +41,35 @@ def transpose(disk: Disk, segment: Segment, directory: Path) -> tuple[Part | Non
     )
     newest: dict[str, int] = {}
     try:
-        stories = _stories(segment.path)
-        with segment.path.open("rb") as file:
-            for key, story in stories.items():
-                last = _write_group(writer, key, story, file)
-                if last is not None:
-                    newest[key] = last
+        for group in groups_of(segment.path):
+            tiles = tuple(writer.encode(group.values))
+            block = Block(group.times, np.arange(group.table.size), tiles)
+            writer.group(group.key, group.table, [block])
+            newest[group.key] = int(group.times[-1])
         return writer.finish(), newest
     except BaseException:
         writer.abandon()
         raise
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRows:
+    """The samples of group ``key``: ``values`` [times, label sets of ``table``], no row or column empty."""
+
+    key: str
+    times: Ints
+    table: LabelTable
+    values: Floats
+
+
+def groups_of(path: Path) -> Iterator[GroupRows]:
+    """Each group of the segment in ``path`` that has samples; one is in memory at a time."""
+    stories = _stories(path)
+    with path.open("rb") as file:
+        for key, story in stories.items():
+            group = _group(key, story, file)
+            if group is not None:
+                yield group
 
 
 @dataclass(slots=True)
@@ -105,7 +125,7 @@ class _Matrix:
             self.values[row, where] = overlay(self.values[row, where], sample.bits.view(np.float64))
 
 
-def _write_group(writer: PartWriter, key: str, story: _Story, file: BinaryIO) -> int | None:
+def _group(key: str, story: _Story, file: BinaryIO) -> GroupRows | None:
     matrix = _Matrix(story)
     for place in story.places:
         file.seek(place.begin)
@@ -121,14 +141,7 @@ def _write_group(writer: PartWriter, key: str, story: _Story, file: BinaryIO) ->
     kept = np.flatnonzero(~is_absent(values).all(axis=0))
     if not len(kept):
         return None
-    times = matrix.times[rows]
-    tiles = [
-        tile
-        for begin in range(0, len(kept), TILE)
-        for tile in writer.encode(values[np.ix_(rows, kept[begin : begin + TILE])])
-    ]
-    writer.group(key, table.take(where[kept]), [Block(times, np.arange(len(kept)), tuple(tiles))])
-    return int(times[-1])
+    return GroupRows(key, matrix.times[rows], table.take(where[kept]), values[np.ix_(rows, kept)])
 
 
 def _one_column_each(where: Ints, values: Floats) -> tuple[Ints, Floats]:
