@@ -84,7 +84,7 @@ def load_bytes(
     verbs: Collection[str] | None = None,
     today: date | None = None,
 ) -> LoadedRunbook:
-    """As :func:`load`, from bytes; ``name`` is what errors call them."""
+    """As :func:`load`, from bytes. ``name`` is what errors call them; paths in them start from its folder."""
     tree, problems = _tree(name, raw)
     digest = hashlib.sha256(raw)
     if overlay is not None:
@@ -93,7 +93,7 @@ def load_bytes(
         problems += more + list(_merge(tree, over))
     problems += duplicate_ids(tree)
     data = tree.plain()
-    known = Known(_names(data, VERBS if verbs is None else verbs), check_expr)
+    known = Known(_names(data, VERBS if verbs is None else verbs), check_expr, Path(name).parent)
     runbook: Runbook | None = None
     try:
         runbook = Runbook.model_validate(data, context=known)

@@ -13,14 +13,14 @@ from pydantic_core import PydanticCustomError
 
 from watchkeeper.runbook.models.base import Part, Several, Text
 from watchkeeper.runbook.models.quantities import Duration, Size
-from watchkeeper.runbook.models.secrets import Secret
+from watchkeeper.runbook.models.secrets import Located, Secret
 
 HttpUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(?:/[^\s]*)?$")]
 """An absolute http or https URL without a user name or password in it."""
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
-class BasicAuth(Part):
+class BasicAuth(Located):
     """HTTP basic authentication."""
 
     username: Text
@@ -40,10 +40,10 @@ class BasicAuth(Part):
     @property
     def secret(self) -> Secret:
         """Where the password is kept."""
-        return self.password or Secret(file=self.password_file)
+        return self.password or self.secret_in(str(self.password_file))
 
 
-class Authorization(Part):
+class Authorization(Located):
     """The ``Authorization`` header: a type and credentials."""
 
     type: Text = "Bearer"
@@ -63,7 +63,7 @@ class Authorization(Part):
     @property
     def secret(self) -> Secret:
         """Where the credentials are kept."""
-        return self.credentials or Secret(file=self.credentials_file)
+        return self.credentials or self.secret_in(str(self.credentials_file))
 
 
 class TlsConfig(Part):

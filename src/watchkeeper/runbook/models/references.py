@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator, StringConstraints, ValidationInfo
@@ -32,6 +33,8 @@ class Known:
 
     names: Mapping[str, Collection[str]] = field(default_factory=dict)
     check_expr: ExprCheck | None = None
+    folder: Path = Path()
+    """The document's own: what its relative paths start from."""
 
 
 def _known(kind: str) -> AfterValidator:
