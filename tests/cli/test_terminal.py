@@ -51,6 +51,15 @@ def test_verdicts_targets_and_thresholds_are_in_sight() -> None:
     assert "nothing fires" in text
 
 
+def test_that_nothing_is_evaluated_any_more_stands_above_the_alerts() -> None:
+    text = _text(
+        _overview(halted="no evaluation of the rules was recorded for 90 s\x1b[2J; the log says why")
+    )
+    assert "▲ no evaluation of the rules was recorded for 90 s" in text
+    assert "\x1b" not in text
+    assert "evaluation" not in _text(_overview(halted=None))
+
+
 def test_pages_stand_above_warnings_and_pending_alerts() -> None:
     alerts = [
         _alert("slow", "warn"),

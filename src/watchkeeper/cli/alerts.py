@@ -1,4 +1,4 @@
-"""``watchkeeper alerts``: what fires, what is about to, what just ended. Reads the store, needs no server."""
+"""``watchkeeper alerts``: what fires, what is about to, what just ended; and taking one. Needs no server."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchkeeper.cli.places import data_directory
+from watchkeeper.cli.places import DATA_HELP, data_directory
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,21 +20,21 @@ app = typer.Typer(
 _MARKS = {"firing": "■", "pending": "△", "resolved": "●"}
 
 
+DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
+
+
 @app.callback(invoke_without_command=True)
 def alerts(
+    context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of alerts.")] = False,
     everything: Annotated[
         bool, typer.Option("--all", help="Also what resolved longer ago (the newest 200).")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper, else a running demo]",
-        ),
-    ] = None,
+    data: DataOption = None,
 ) -> None:
     """The alerts, pages first."""
+    if context.invoked_subcommand is not None:
+        return
     import json
 
     from watchkeeper.app.settings import SettingsError
@@ -59,6 +59,57 @@ def alerts(
         typer.echo(_lines(one))
 
 
+@app.command("ack")
+def ack(
+    named: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ALERT]...", help="Names of alerts, or fingerprints (see --json)."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Whatever fires and nobody has.")] = False,
+    note: Annotated[str, typer.Option("--note", help="What you are about to do; receivers are told.")] = "",
+    person: Annotated[
+        str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")
+    ] = None,
+    data: DataOption = None,
+) -> None:
+    """Acknowledge: you have it. The receivers that were told of it are told so, and so is the journal."""
+    import getpass
+
+    from watchkeeper.app.settings import SettingsError
+    from watchkeeper.monitoring import acknowledgements, alert_list
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_existing
+    from watchkeeper.store.errors import StoreError
+
+    if not named and not everything:
+        typer.echo("say which: a name or fingerprint from `watchkeeper alerts`, or --all", err=True)
+        raise typer.Exit(2)
+    try:
+        with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+            firing = [one for one in alert_list.current(conn) if one.state == "firing"]
+            chosen = {
+                word: [one.fingerprint for one in firing if word in (one.alertname, one.fingerprint)]
+                for word in named or ()
+            }
+            strangers = [word for word, found in chosen.items() if not found]
+            if strangers:
+                valid = ", ".join(sorted({one.alertname for one in firing})) or "none"
+                typer.echo(f"no alert {strangers[0]!r} fires; nothing was done. Firing: {valid}", err=True)
+                raise typer.Exit(1)
+            every = [one.fingerprint for one in firing] if everything else []
+            wanted = [*every, *(name for found in chosen.values() for name in found)]
+            who = person or getpass.getuser()
+            done = acknowledgements.acknowledge(conn, SystemClock().now(), wanted, who, note)
+    except (SettingsError, StoreError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    if not done.alertnames:
+        typer.echo(f"{', '.join(done.already)} had it already" if done.already else "nothing fires")
+        return
+    heard = f"; told: {', '.join(done.receivers)}" if done.receivers else "; no receiver had been told of it"
+    typer.echo(f"{who} has {', '.join(done.alertnames)}{heard}")
+
+
 def _lines(alert: Listed) -> str:
     """One alert for people; what came from outside cannot move the cursor."""
     where = " ".join(
@@ -78,6 +129,8 @@ def _lines(alert: Listed) -> str:
         )
         if moment is not None
     ]
+    if alert.acknowledged_by:
+        times.append(f"{alert.acknowledged_by} has it")
     if alert.inhibited_by and alert.state == "firing":
         times.append(f"quiet: {alert.inhibited_by} speaks for it")
     lines = (head, f"    {alert.summary}", f"    {' · '.join(times)}")

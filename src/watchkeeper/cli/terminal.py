@@ -81,6 +81,10 @@ def _alerts(overview: Document, width: int) -> list[RenderableType]:
     if problem:
         text = f"▲ the runbook on disk is broken; the one loaded before runs on: {problem.splitlines()[0]}"
         parts.append(Text(plain(text), style="bold yellow", overflow="ellipsis", no_wrap=True))
+    if overview.get("halted"):
+        parts.append(
+            Text(plain(f"▲ {overview['halted']}"), style="bold red", overflow="ellipsis", no_wrap=True)
+        )
     alerts = overview["alerts"]
     firing = [alert for alert in alerts if alert["state"] == "firing"]
     parts.append(Rule("Alerts", align="left", style="bright_black"))

@@ -1,20 +1,25 @@
-"""What people do with a page at its receiver, brought home: acknowledged, taken back, resolved, reopened.
+"""Who has taken an alert: said here and told to the receivers, or said at a receiver and brought home.
 
-Always true: each event changes the alerts of its group and the journal in one transaction, and once, however
-often it is delivered; an event about something that we do not know changes nothing. Resolving at the
-receiver does not resolve the alert: only its signal does (tests/monitoring/test_acknowledgements.py).
+Always true: each change of the alerts of a group, its journal entries and what receivers are told of it are
+one transaction; an event of a receiver counts once, however often it is delivered, and one about something
+that we do not know changes nothing; whoever acknowledged first stays named until it is taken back. Resolving
+at the receiver does not resolve the alert: only its signal does (tests/monitoring/test_acknowledgements.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, select, update
 
+from watchkeeper.notify.enqueue import enqueue_notification
+from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.pagerduty_webhook import Happened, Inbound
 from watchkeeper.store import journal
-from watchkeeper.store.models import alerts
+from watchkeeper.store.models import alerts, outbox
 
 REMEMBERED = 50
 _KINDS = {
@@ -29,6 +34,72 @@ _SUMMARIES = {
     Happened.RESOLVED: "{actor} resolved {alert} at the receiver; its signal decides whether it is over",
     Happened.REOPENED: "{actor} reopened {alert} at the receiver",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What :func:`acknowledge` changed: the alerts by name, and the receivers that will hear of it.
+
+    ``already``: who had acknowledged those that were named, where nothing was left to do.
+    """
+
+    alertnames: tuple[str, ...]
+    receivers: tuple[str, ...]
+    already: tuple[str, ...] = ()
+
+
+def acknowledge(
+    conn: Connection, now: datetime, fingerprints: Collection[str], person: str, note: str = ""
+) -> Acknowledged:
+    """``person`` takes the firing alerts ``fingerprints``, and those that share their notification.
+
+    Part of the caller's transaction. Alerts that somebody has, or that do not fire, stay as they are.
+    """
+    named = alerts.c.fingerprint.in_(list(fingerprints))
+    firing = select(alerts).where(alerts.c.state == "firing")
+    chosen = conn.execute(firing.where(named)).all()
+    keys = sorted({row.group_key for row in chosen if row.group_key})
+    shared = conn.execute(firing.where(alerts.c.group_key.in_(keys))).all()
+    rows = {row.fingerprint: row for row in (*chosen, *shared)}
+    open_rows = [row for _, row in sorted(rows.items()) if row.acked_at is None]
+    for row in open_rows:
+        _acknowledge(conn, now, row, person, note)
+    told: set[str] = set()
+    for key in sorted({row.group_key for row in open_rows if row.group_key}):
+        told |= _tell(conn, now, key, f"acknowledged by {person}" + (f": {note}" if note else ""))
+    return Acknowledged(
+        tuple(sorted({row.alertname for row in open_rows})),
+        tuple(sorted(told)),
+        tuple(sorted({row.acked_by for row in rows.values() if row.acked_at is not None})),
+    )
+
+
+def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str) -> None:
+    mine = alerts.c.fingerprint == row.fingerprint
+    conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person))
+    facts = {
+        "summary": _SUMMARIES[Happened.ACKNOWLEDGED].format(actor=person, alert=row.alertname),
+        "episode": row.episode,
+        "severity": row.severity,
+    }
+    if note:
+        facts["note"] = note
+    kind = _KINDS[Happened.ACKNOWLEDGED]
+    journal.append(conn, now, kind, f"person:{person}", f"alert:{row.fingerprint}", facts)
+
+
+def _tell(conn: Connection, now: datetime, key: str, note: str) -> set[str]:
+    """Whoever was told of the group hears of it, in the words that they know it by."""
+    newest = select(func.max(outbox.c.id)).where(outbox.c.dedup_key == key).group_by(outbox.c.receiver)
+    told = set()
+    for row in conn.execute(select(outbox).where(outbox.c.id.in_(newest))):
+        said = Notification.from_json(row.payload)
+        if said.kind is Kind.RESOLVE:
+            continue
+        about = replace(said, kind=Kind.ACKNOWLEDGE, note=note)
+        enqueue_notification(conn, now, [row.receiver], about)
+        told.add(row.receiver)
+    return told
 
 
 def record(conn: Connection, now: datetime, receiver: str, event: Inbound) -> int:
@@ -48,12 +119,13 @@ def _known(conn: Connection, row: Row[Any], event: Inbound) -> bool:
 
 def _take_in(conn: Connection, now: datetime, receiver: str, event: Inbound, row: Row[Any]) -> None:
     if event.happened in (Happened.ACKNOWLEDGED, Happened.UNACKNOWLEDGED):
-        given = event.happened is Happened.ACKNOWLEDGED
-        conn.execute(
-            update(alerts)
-            .where(alerts.c.fingerprint == row.fingerprint)
-            .values(acked_at=event.at if given else None, acked_by=event.actor if given else None)
-        )
+        mine = update(alerts).where(alerts.c.fingerprint == row.fingerprint)
+        if event.happened is Happened.UNACKNOWLEDGED:
+            conn.execute(mine.values(acked_at=None, acked_by=None))
+        else:  # the receiver also says so after it heard of an acknowledgement made here
+            conn.execute(
+                mine.where(alerts.c.acked_at.is_(None)).values(acked_at=event.at, acked_by=event.actor)
+            )
     facts = {
         "summary": _SUMMARIES[event.happened].format(actor=event.actor, alert=row.alertname),
         "event": event.id,

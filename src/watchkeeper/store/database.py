@@ -122,14 +122,16 @@ def open_store(where: Path | str, clock: Clock | None = None) -> Store:
     return store
 
 
-def open_existing(where: Path | str) -> Store:
-    """Open a store for reading only, leaving it exactly as it is.
+def open_existing(where: Path | str, *, write: bool = False) -> Store:
+    """Open a store for reading (with ``write`` for writing too), leaving its schema exactly as it is.
 
     Raises :class:`StoreMissingError` where there is none yet, and :class:`StoreError` for one that this
     version cannot read.
     """
     if isinstance(where, str) and "://" in where:
-        store = Store(_shown(make_url(where)), None, _url_reader(make_url(where)))
+        url = make_url(where)
+        writer = create_engine(url, hide_parameters=True, pool_pre_ping=True) if write else None
+        store = Store(_shown(url), writer, _url_reader(url))
     else:
         path = Path(where) / FILE_NAME
         if not path.exists() or path.stat().st_size == 0:
@@ -138,7 +140,8 @@ def open_existing(where: Path | str) -> Store:
                 "--data or WATCHKEEPER_DATA names another directory"
             )
         _refuse_foreign_file(path)
-        store = Store(str(path), None, _sqlite(path, "only-read"))
+        writer = _sqlite(path, "write") if write else None
+        store = Store(str(path), writer, _sqlite(path, "only-read"))
     try:
         with store.read() as connection:
             migrate.require_head(migrate.current_revision(connection, store.place), store.place)
