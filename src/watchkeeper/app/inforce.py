@@ -50,11 +50,11 @@ def choose(settings: Settings) -> Chosen:
         loaded = load_policy(settings)
         return Chosen(loaded, compile_runbook(loaded.runbook, settings.url))
     except UNUSABLE as error:
-        kept = _kept(settings)
-        if kept is None:
+        last = kept(settings)
+        if last is None:
             raise
         log.error("the runbook cannot be used; the one that was in force goes on: %s", error)
-        return Chosen(kept, compile_runbook(kept.runbook, settings.url), str(error))
+        return Chosen(last, compile_runbook(last.runbook, settings.url), str(error))
 
 
 def keep(settings: Settings, loaded: LoadedRunbook) -> None:
@@ -74,7 +74,8 @@ def keep(settings: Settings, loaded: LoadedRunbook) -> None:
         log.warning("no copy of the runbook in force could be kept in %s: %s", settings.data, error)
 
 
-def _kept(settings: Settings) -> LoadedRunbook | None:
+def kept(settings: Settings) -> LoadedRunbook | None:
+    """The runbook that was in force last, from the data directory; None where there is none to be read."""
     path = settings.data / FILE_NAME
     try:
         document = json.loads(path.read_bytes())

@@ -35,6 +35,7 @@ from watchkeeper.monitoring.grouping import Groups, Send
 from watchkeeper.monitoring.inhibition import Inhibited, inhibited
 from watchkeeper.monitoring.labels import METRIC_NAME, Labels, label_set
 from watchkeeper.monitoring.missing import WHOLE, Observed, Presence, observe, project
+from watchkeeper.monitoring.silences import Silence, silenced
 from watchkeeper.monitoring.source import Answer, Failure, Vector
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.models.waivers import Waiver
@@ -120,6 +121,8 @@ class Observation:
     unreachable: str | None = None
     watched: timedelta | None = None
     """Time that really passed since the observation before; None after a start."""
+    silences: tuple[Silence, ...] = ()
+    """Those whose end the journal has not seen."""
 
     def answer(self, query: str) -> Answer:
         """The answer to one query."""
@@ -169,6 +172,7 @@ def decide(
 
     everything = [alert for alerts in after.values() for alert in alerts.values()]
     quiet = inhibited(everything, policy.runbook.monitoring.inhibition)
+    quiet |= silenced(everything, seen.silences, seen.at)
     moved_groups = {key: group.moved(shift) for key, group in state.groups.items()}
     groups, sends = grouping.decide(moved_groups, everything, quiet, policy.runbook.notifications, seen.at)
 

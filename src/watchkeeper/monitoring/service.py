@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from watchkeeper.monitoring import journaling, records
+from watchkeeper.monitoring import journaling, records, silencing
 from watchkeeper.monitoring.alerts import Alert
 from watchkeeper.monitoring.clauses import Standing
 from watchkeeper.monitoring.compile import Compiled, CompileError, compile_runbook
@@ -24,6 +24,7 @@ from watchkeeper.monitoring.inhibition import Inhibited
 from watchkeeper.monitoring.journaling import ACTOR
 from watchkeeper.monitoring.rules import AlertSeries, RuleHealth, Slot
 from watchkeeper.monitoring.samples.errors import SampleStoreError
+from watchkeeper.monitoring.silences import Silence
 from watchkeeper.monitoring.source import Answer, Source, SourceError
 from watchkeeper.monitoring.wording import Wording, severity
 from watchkeeper.runbook.errors import RunbookError
@@ -90,6 +91,7 @@ class MonitoringService:
         self.seen: Observation | None = None
         """What the last recorded evaluation was answered."""
         self.totals: Counter[str] = Counter()
+        self._silences: tuple[Silence, ...] = ()
         with store.read() as conn:
             self.state = records.load(conn)
 
@@ -146,6 +148,7 @@ class MonitoringService:
         return decision
 
     async def _observe(self, at: datetime, begun: float) -> Observation:
+        silences = self._current_silences()
         watched = None if self._monotonic is None else timedelta(seconds=begun - self._monotonic)
         queries = self._policy.rule_queries
         if self._eager > 0 or self._shown_at is None or abs(at - self._shown_at) >= SHOWN_EVERY:
@@ -154,11 +157,20 @@ class MonitoringService:
         try:
             answers = await self._source.evaluate(queries, to_ms(at))
         except SourceError as error:
-            return Observation(at, unreachable=str(error), watched=watched)
+            return Observation(at, unreachable=str(error), watched=watched, silences=silences)
         found = dict(zip(queries, answers, strict=True))
         if queries is self._policy.queries:
             self._shown_at, self._shown = at, found
-        return Observation(at, {**self._shown, **found}, watched=watched)
+        return Observation(at, {**self._shown, **found}, watched=watched, silences=silences)
+
+    def _current_silences(self) -> tuple[Silence, ...]:
+        """As the store has them; where it cannot be read, as they were last, until their time is over."""
+        try:
+            with self._store.read() as conn:
+                self._silences = silencing.load(conn)
+        except StoreError as error:
+            log.error("the silences cannot be read; those known before go on: %s", error)
+        return self._silences
 
     def _decide(self, seen: Observation) -> Decision:
         extra: dict[str, Standing] = {}
@@ -175,6 +187,7 @@ class MonitoringService:
         with self._store.write() as conn:
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
+            silencing.settle(conn, seen.at, seen.silences, self._policy.runbook.monitoring.silences)
 
     def _write_series(self, at: datetime) -> None:
         if self._series is None:

@@ -135,6 +135,24 @@ section_state = Table(
     Column("document", CanonicalJson, nullable=False),  # what the section must remember through a restart
 )
 
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("matchers", CanonicalJson, nullable=False),  # [[label, operator, value], ...], all must hold
+    Column("starts_at", UtcMicros, nullable=False),
+    Column("ends_at", UtcMicros, nullable=False),
+    Column("owner", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("ended_at", UtcMicros),  # somebody ended it early
+    Column("reminded_at", UtcMicros),
+    Column("closed_at", UtcMicros),  # the journal has seen its end
+    Index("ix_silences_closed_at", "closed_at"),
+    sqlite_autoincrement=True,  # the journal names silences by their number
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -187,6 +187,14 @@ class Inhibition(Part):
     causes: Several[CauseOverSymptom] = ()
 
 
+class Silencing(Part):
+    """What a silence may be. Whoever needs longer makes the next one, having looked again."""
+
+    longest: Duration = Duration("7d")
+    remind: Duration = Duration("15m")
+    """How long before its end the journal reminds of it."""
+
+
 class Heartbeat(Part):
     """The dead man's switch: a request sent outwards while everything runs; its absence is the alarm."""
 
@@ -213,6 +221,7 @@ class Monitoring(Part):
     layers: Several[Layer] = ()
     hygiene: Hygiene = Hygiene()
     inhibition: Inhibition = Inhibition()
+    silences: Silencing = Silencing()
     heartbeat: Heartbeat | None = None
 
     def layer(self, layer_id: str) -> Layer | None:

@@ -1,0 +1,198 @@
+"""``watchkeeper silences``: who asked not to hear of what, until when and why. Needs no server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from watchkeeper.cli.places import DATA_HELP, data_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from watchkeeper.monitoring.alert_list import Listed
+    from watchkeeper.monitoring.silences import Silence
+    from watchkeeper.runbook.models.monitoring import Silencing
+
+app = typer.Typer(rich_markup_mode=None, help="Silences: alerts that nobody is told of, for a while.")
+DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
+AsOption = Annotated[str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")]
+_MARKS = {"active": "◇", "planned": "◌", "over": "·"}
+
+
+@app.callback(invoke_without_command=True)
+def silences(
+    context: typer.Context,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that are over (the newest 200).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list of silences.")] = False,
+    data: DataOption = None,
+) -> None:
+    """The silences that stand or are planned."""
+    if context.invoked_subcommand is not None:
+        return
+    import json
+
+    from watchkeeper.app.settings import SettingsError
+    from watchkeeper.monitoring import silencing
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_existing
+    from watchkeeper.store.errors import StoreError
+
+    now = SystemClock().now()
+    try:
+        with open_existing(data_directory(data)) as store, store.read() as conn:
+            found = silencing.everything(conn) if everything else silencing.load(conn)
+    except (SettingsError, StoreError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    shown = [one for one in found if everything or one.state(now) != "over"]
+    if as_json:
+        typer.echo(json.dumps([_document(one, now) for one in shown], indent=2, ensure_ascii=False))
+        return
+    if not shown:
+        typer.echo("no silence: everybody hears of everything")
+    for one in shown:
+        typer.echo(_lines(one, now))
+
+
+@app.command("add")
+def add(
+    matchers: Annotated[
+        list[str],
+        typer.Argument(metavar="MATCHER...", help="service=api, env!=prod, region=~eu-.* …: all hold."),
+    ],
+    for_: Annotated[str, typer.Option("--for", help="How long: 30m, 2h, 1d.")],
+    reason: Annotated[
+        str, typer.Option("--reason", help="Why; whoever finds it at night wants to know.")
+    ] = "",
+    owner: Annotated[str | None, typer.Option("--owner", help="Who answers for it. [default: you]")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", help="When it begins, such as 2026-01-05T03:00Z. [default: now]")
+    ] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Only show what it would hide now.")] = False,
+    person: AsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Make a silence, and show what it hides now."""
+    import getpass
+
+    from watchkeeper.app.settings import SettingsError
+    from watchkeeper.monitoring import alert_list, silencing
+    from watchkeeper.monitoring import silences as pure
+    from watchkeeper.runbook.models.quantities import BadQuantityError, Duration
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_existing
+    from watchkeeper.store.errors import StoreError
+
+    now = SystemClock().now()
+    who = person or getpass.getuser()
+    try:
+        chosen = tuple(pure.matcher(text) for text in matchers)
+        begins = now if start is None else _moment(start)
+        wanted = pure.Wanted(chosen, begins, begins + Duration(for_), owner or who, reason or ("-" * preview))
+        where = data_directory(data)
+        with open_existing(where) as store, store.read() as conn:
+            alerts = [one for one in alert_list.current(conn) if one.state != "resolved"]
+        hidden = [one for one in alerts if pure.matches(chosen, one.labels)]
+        policy = _policy(where)
+        if preview:
+            pure.check(wanted, now, policy)
+            typer.echo(f"it would hide {_hidden(hidden, len(alerts))}; nothing was changed")
+            return
+        with open_existing(where, write=True) as store, store.write() as conn:
+            made = silencing.create(conn, now, wanted, who, policy)
+    except (pure.SilenceError, BadQuantityError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+    except (SettingsError, StoreError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(_lines(made, now))
+    typer.echo(f"it hides {_hidden(hidden, len(alerts))}")
+
+
+@app.command("end")
+def end(
+    number: Annotated[int, typer.Argument(metavar="ID", help="Its number in the list.")],
+    person: AsOption = None,
+    data: DataOption = None,
+) -> None:
+    """End a silence now; what still fires is told at the next evaluation."""
+    import getpass
+
+    from watchkeeper.app.settings import SettingsError
+    from watchkeeper.monitoring import silencing
+    from watchkeeper.monitoring.silences import SilenceError
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_existing
+    from watchkeeper.store.errors import StoreError
+
+    now = SystemClock().now()
+    try:
+        with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+            ended = silencing.end(conn, now, number, person or getpass.getuser())
+    except (SilenceError, SettingsError, StoreError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(_lines(ended, now))
+
+
+def _policy(data: Path) -> Silencing:
+    """What the runbook in force there says of silences; the defaults where none is in force yet."""
+    from watchkeeper.app import inforce
+    from watchkeeper.app.settings import read_settings
+    from watchkeeper.runbook.models.monitoring import Silencing
+
+    loaded = inforce.kept(read_settings(data=data))
+    return loaded.runbook.monitoring.silences if loaded is not None else Silencing()
+
+
+def _moment(text: str) -> datetime:
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; write 2026-01-05T03:00Z, or with an offset", param_hint="--from"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _document(silence: Silence, now: datetime) -> dict[str, object]:
+    from watchkeeper.store.canonical import rfc3339
+
+    return {
+        "id": silence.id,
+        "state": silence.state(now),
+        "matchers": [str(one) for one in silence.matchers],
+        "starts_at": rfc3339(silence.starts_at),
+        "ends_at": rfc3339(silence.until),
+        "owner": silence.owner,
+        "reason": silence.reason,
+        "created_by": silence.created_by,
+    }
+
+
+def _hidden(hidden: Sequence[Listed], all_of: int) -> str:
+    if not hidden:
+        return f"none of the {all_of} alerts there are"
+    names = sorted({one.alertname for one in hidden})
+    more = f" and {len(names) - 5} more names" if len(names) > 5 else ""
+    return f"{len(hidden)} of {all_of} alerts: {', '.join(names[:5])}{more}"
+
+
+def _lines(silence: Silence, now: datetime) -> str:
+    """One silence for people; what came from outside cannot move the cursor."""
+    from watchkeeper.monitoring.silencing import words
+
+    state = silence.state(now)
+    span = f"{silence.starts_at:%Y-%m-%d %H:%M:%SZ} to {silence.until:%Y-%m-%d %H:%M:%SZ}"
+    head = f"{_MARKS[state]} {silence.id:<4} {state:<8} {words(silence)}  {span}"
+    lines = (head, f"       {silence.owner}: {silence.reason}")
+    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)
