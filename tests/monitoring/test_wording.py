@@ -96,6 +96,18 @@ def test_a_very_large_group_is_cut() -> None:
     assert told.summary.startswith(f"{MEMBERS_TOLD + 10} alerts")
 
 
+def test_a_storm_says_what_is_broken_with_counts() -> None:
+    alerts = [of_rule("ApiErrorRatePage", service=str(n)) for n in range(1200)]
+    alerts += [of_rule("JobsFailureRatePage", service=str(n)) for n in range(3)]
+    group = Group("k", ("pd",), label_set({"severity": "page"}.items()), "dedup", T0, T0, storm=True)
+    told = WORDING.notification(Send(Occasion.TRIGGER, group, tuple(alerts)), T0)
+    first, second = (COMPILED.rule(name) for name in ("ApiErrorRatePage", "JobsFailureRatePage"))
+    assert first is not None
+    assert second is not None
+    assert told.summary == f"1,203 alerts: {first.title} ×1,200, {second.title} ×3; 1,200 services"
+    assert len(told.members) == MEMBERS_TOLD
+
+
 def test_a_resolve_says_when_it_ended_even_if_the_alert_is_forgotten() -> None:
     ended = replace(of_rule("ApiErrorRatePage"), state=AlertState.RESOLVED)
     told = WORDING.notification(send(Occasion.RESOLVE, ended), T0 + timedelta(minutes=5))

@@ -6,7 +6,9 @@ Always true after :func:`decide`, for every group that was told of:
   restart, reload or clock step; a group that is told of has exactly one resolve to come;
 - an alert that fires, is not inhibited and is routed is told of once, at the latest ``wait`` (first of its
   group) or ``interval`` (later ones) after it fired, and again only every ``repeat_interval``;
-- inhibition and routes decide what is told anew, never whether the end of what was told is told.
+- inhibition and routes decide what is told anew, never whether the end of what was told is told;
+- a storm (more new groups at once than ``storm``) is one group of its own, to which its alerts belong until
+  they end; what fires later, in smaller numbers, is told as always.
 
 Grouping is Alertmanager's, except that the end of the last alert is told at once
 (tests/monitoring/test_grouping.py).
@@ -23,7 +25,7 @@ from enum import StrEnum
 from watchkeeper.monitoring.alerts import Alert, AlertState, fingerprint_of
 from watchkeeper.monitoring.labels import Labels, label_set
 from watchkeeper.notify.models import dedup_key
-from watchkeeper.runbook.models.notifications import Notifications, Route
+from watchkeeper.runbook.models.notifications import Grouping, Notifications, Route
 from watchkeeper.store.clock import to_ms
 
 
@@ -45,6 +47,7 @@ class Destination:
     wait: timedelta
     interval: timedelta
     repeat: timedelta
+    storm: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Group:
     opened_at: datetime
     sent_at: datetime | None = None
     told: frozenset[str] = frozenset()
+    storm: bool = False
 
     def moved(self, by: timedelta) -> Group:
         """The same after a step of the clock: what is measured goes with it."""
@@ -92,13 +96,16 @@ def destinations(labels: Labels, policy: Notifications) -> Iterator[Destination]
         matched = True
         grouping = route.grouping or policy.grouping
         repeat = route.repeat_interval or policy.repeat_interval
-        yield Destination(route.receivers, grouping.by, grouping.wait, grouping.interval, repeat)
+        yield _destination(route.receivers, grouping, repeat)
         if not route.continue_:
             return
     fallback = policy.default_receivers or tuple(receiver.id for receiver in policy.receivers)
     if not matched and fallback:
-        grouping = policy.grouping
-        yield Destination(fallback, grouping.by, grouping.wait, grouping.interval, policy.repeat_interval)
+        yield _destination(fallback, policy.grouping, policy.repeat_interval)
+
+
+def _destination(receivers: tuple[str, ...], grouping: Grouping, repeat: timedelta) -> Destination:
+    return Destination(receivers, grouping.by, grouping.wait, grouping.interval, repeat, grouping.storm)
 
 
 def _matches(route: Route, labels: Mapping[str, str]) -> bool:
@@ -110,6 +117,9 @@ class _Gathered:
     destination: Destination
     labels: Labels
     alerts: list[Alert]
+    storm: bool = False
+    waiting_since: datetime | None = None
+    """When the first of a storm's groups began to wait for company."""
 
 
 def decide(
@@ -118,7 +128,8 @@ def decide(
     """What is to be told now about ``alerts`` (all there are); ``quiet`` are the inhibited fingerprints."""
     known = {alert.episode: alert for alert in alerts}
     firing = {name: alert for name, alert in known.items() if alert.state is AlertState.FIRING}
-    gathered = _gather((a for a in firing.values() if a.fingerprint not in quiet), policy)
+    audible = (alert for alert in firing.values() if alert.fingerprint not in quiet)
+    gathered = _with_storms(_gather(audible, policy, groups), groups)
     after: dict[str, Group] = {}
     sends: list[Send] = []
     for key in [*groups, *(key for key in gathered if key not in groups)]:
@@ -139,13 +150,45 @@ def decide(
     return after, tuple(sends)
 
 
-def _gather(alerts: Iterable[Alert], policy: Notifications) -> dict[str, _Gathered]:
+def _gather(alerts: Iterable[Alert], policy: Notifications, groups: Groups) -> dict[str, _Gathered]:
+    storms = {
+        (group.receivers, episode): group
+        for group in groups.values()
+        if group.storm
+        for episode in group.told
+    }
     gathered: dict[str, _Gathered] = {}
     for alert in alerts:
         for where in destinations(alert.labels, policy):
-            labels = label_set(pair for pair in alert.labels if pair[0] in where.by)
-            key = group_key(where.receivers, labels)
-            gathered.setdefault(key, _Gathered(where, labels, [])).alerts.append(alert)
+            storm = storms.get((where.receivers, alert.episode))
+            if storm is not None:
+                key, labels = storm.key, storm.labels
+            else:
+                labels = label_set(pair for pair in alert.labels if pair[0] in where.by)
+                key = group_key(where.receivers, labels)
+            gathered.setdefault(key, _Gathered(where, labels, [], storm is not None)).alerts.append(alert)
+    return gathered
+
+
+def _with_storms(gathered: dict[str, _Gathered], groups: Groups) -> dict[str, _Gathered]:
+    """``gathered``, where too many groups that nobody was told of yet are put together."""
+    fresh: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for key, found in gathered.items():
+        known = groups.get(key)
+        if not found.storm and (known is None or known.sent_at is None):
+            severities = {dict(alert.labels).get("severity", "page") for alert in found.alerts}
+            severity = "page" if "page" in severities else min(severities)
+            fresh.setdefault((found.destination.receivers, severity), []).append(key)
+    for (receivers, severity), keys in fresh.items():
+        where = gathered[keys[0]].destination
+        if len(keys) <= where.storm:
+            continue
+        labels = label_set([("severity", severity), ("storm", "true")])
+        storm_key = group_key(receivers, labels)
+        storm = gathered.setdefault(storm_key, _Gathered(where, labels, [], storm=True))
+        for key in keys:
+            storm.alerts += gathered.pop(key).alerts
+        storm.waiting_since = min((groups[key].opened_at for key in keys if key in groups), default=None)
     return gathered
 
 
@@ -156,7 +199,9 @@ def group_key(receivers: Collection[str], labels: Labels) -> str:
 
 def _opened(key: str, found: _Gathered, now: datetime) -> Group:
     name = fingerprint_of((("group", key),))
-    return Group(key, found.destination.receivers, found.labels, dedup_key(name, f"{to_ms(now):x}"), now)
+    dedup = dedup_key(name, f"{to_ms(now):x}")
+    began = found.waiting_since or now
+    return Group(key, found.destination.receivers, found.labels, dedup, began, storm=found.storm)
 
 
 def _first(group: Group, found: _Gathered, now: datetime) -> Send | None:

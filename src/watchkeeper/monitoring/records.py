@@ -198,6 +198,7 @@ def _group_document(group: Group) -> dict[str, Any]:
         "opened_at_us": to_us(group.opened_at),
         "sent_at_us": None if group.sent_at is None else to_us(group.sent_at),
         "told": sorted(group.told),
+        "storm": group.storm,
     }
 
 
@@ -211,6 +212,7 @@ def _group(key: str, document: Mapping[str, Any]) -> Group:
         opened_at=from_us(document["opened_at_us"]),
         sent_at=None if sent is None else from_us(sent),
         told=frozenset(document["told"]),
+        storm=document.get("storm") is True,
     )
 
 

@@ -7,6 +7,7 @@ Nothing here holds a secret (tests/monitoring/test_wording.py).
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from watchkeeper.monitoring.labels import Labels
 from watchkeeper.monitoring.templates import TemplateError, expand
 from watchkeeper.notify.models import Kind, Link, Member, Notification
 
+KINDS_NAMED = 4
 MEMBERS_TOLD = 50
 """Alerts listed in the notification of a group; the rest is counted."""
 
@@ -64,7 +66,9 @@ class Wording:
         annotations = self.annotations(first)
         rule = self.rule_of(first)
         summary = annotations.get("summary", first.fingerprint)
-        if len(alerts) > 1:
+        if send.group.storm:
+            summary = self._storm(alerts)
+        elif len(alerts) > 1:
             summary = f"{len(alerts)} alerts: {summary}"
         return Notification(
             kind=Kind.RESOLVE if ended else Kind.TRIGGER,
@@ -85,6 +89,19 @@ class Wording:
             members=self._members(alerts) if len(alerts) > 1 else (),
             note=_NOTES[send.occasion],
         )
+
+    def _storm(self, alerts: Sequence[Alert]) -> str:
+        """What is broken, with counts: ``812 alerts: HTTP error rate ×800, Queue depth ×12; 9 services``."""
+        kinds: Counter[str] = Counter()
+        for alert in alerts:
+            rule = self.rule_of(alert)
+            kinds[rule.title if rule else dict(alert.labels).get("alertname", "alert")] += 1
+        named = [f"{title} ×{count:,}" for title, count in kinds.most_common(KINDS_NAMED)]
+        if len(kinds) > KINDS_NAMED:
+            named.append(f"{len(kinds) - KINDS_NAMED} more kinds")
+        services = {dict(alert.labels).get("service", "") for alert in alerts} - {""}
+        where = f"; {len(services):,} services" if len(services) > 1 else ""
+        return f"{len(alerts):,} alerts: {', '.join(named)}{where}"
 
     def _members(self, alerts: Sequence[Alert]) -> tuple[Member, ...]:
         return tuple(

@@ -119,6 +119,8 @@ class Grouping(Part):
     by: Several[LabelName] = ("alertname", "service", "env", "region")
     wait: Duration = Duration("0s")
     interval: Duration = Duration("1m")
+    storm: Annotated[int, Field(ge=2, le=100_000)] = 30
+    """More new groups at once than this, of one severity and for the same receivers, are told as one."""
 
 
 class Route(Part):
