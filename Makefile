@@ -61,6 +61,7 @@ bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench startup
 	$(BIN)/python -m bench scrape
 	$(BIN)/python -m bench rules
+	$(BIN)/python -m bench storm
 
 system:
 	@missing=""; for package in $(SYSTEM_PACKAGES); do \

@@ -83,8 +83,8 @@ def _run(options: argparse.Namespace, directory: Path) -> None:
         counted = ours.totals(), _peer_totals(peer)
         busy = _measure({"peer": peer, "ours": ours}, options.measure)
         evaluated = ours.totals(), _peer_totals(peer)
-        memory = {"peer": _memory(peer.pid), "ours": sum(map(_memory, ours.pids()))}
-        roles = {role: _memory(pid) for role, pid in ours.roles().items()}
+        memory = {"peer": memory_of(peer.pid), "ours": sum(map(memory_of, ours.pids()))}
+        roles = {role: memory_of(pid) for role, pid in ours.roles().items()}
         series = evaluated[0]["series"], peer.metric("prometheus_tsdb_head_series")
         wall = ours.metrics()["watchkeeper_evaluation_seconds"], _peer_seconds(peer)
         alive = _rules_with_data(ours)
@@ -247,7 +247,7 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
-def _memory(pid: int) -> int:
+def memory_of(pid: int) -> int:
     """Proportional set size: what processes share counts once."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
         if line.startswith("Pss:"):
