@@ -6,7 +6,7 @@ overrides for the exceptions.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from watchkeeper.runbook.models.base import Id, OneOrMore, Part, Several, Text
 from watchkeeper.runbook.models.calendar import TimeOfDay, TimeZone, Weekday
+from watchkeeper.runbook.models.hours import Hours
 from watchkeeper.runbook.models.quantities import Duration, Period
 from watchkeeper.runbook.models.references import ContactRef, ReceiverRef, RotaRef
 
@@ -61,6 +62,12 @@ class Handover(Part):
     weekday: Weekday = "monday"
     at: TimeOfDay = "09:00"
 
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.every < timedelta(hours=1):
+            raise PydanticCustomError("handover", "a turn lasts at least an hour; write daily, weekly or 12h")
+        return self
+
 
 class RotaLayer(Part):
     """People who take turns. A later layer stands over an earlier one where it has somebody."""
@@ -70,7 +77,7 @@ class RotaLayer(Part):
     handover: Handover = Handover()
     start: Moment | None = None
     """When the first participant's turn begins; turns are counted from here."""
-    hours: Several[Text] = ()
+    hours: Several[Hours] = ()
     """Restricts the layer to hours such as ``mon-fri 09:00-17:00``; empty means always."""
 
 
