@@ -48,6 +48,11 @@ class Shift:
     override: Override | None = None
 
     @property
+    def endless(self) -> bool:
+        """Whether nobody is on call for so long that the ends are only where we stopped looking."""
+        return self.contact is None and self.end - self.start >= _FAR
+
+    @property
     def because(self) -> str:
         """For people: ``layer weekly``, ``override: dentist``, ``nobody``."""
         if self.override is not None:
