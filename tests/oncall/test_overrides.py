@@ -145,6 +145,15 @@ def test_the_override_of_a_contact_who_left_the_runbook_stands_over_nobody(
     assert _who(store, without, utc("2026-03-05")) == "ada"
 
 
+def test_the_shift_after_an_override_begins_where_that_ended(store: Store, runbook: Runbook) -> None:
+    with store.write() as conn:
+        create(conn, NOW, runbook, SWAP, ME)
+    later = SWAP.end + timedelta(hours=30)
+    with store.read() as conn:
+        found = on_call(find_rota(runbook, "platform"), standing(conn, runbook, "platform", later), later)
+    assert (found.contact, found.start) == ("ada", SWAP.end)
+
+
 def test_the_one_made_last_stands(store: Store, runbook: Runbook) -> None:
     with store.write() as conn:
         create(conn, NOW, runbook, SWAP, ME)

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from watchkeeper.oncall.rota import Override
+from watchkeeper.oncall.rota import REACH, Override
 from watchkeeper.runbook.errors import nearest
 from watchkeeper.runbook.models.people import Rota
 from watchkeeper.runbook.models.runbook import Runbook
@@ -152,15 +152,16 @@ def upcoming(conn: Connection, now: datetime, rota: str | None = None) -> list[S
 
 
 def standing(conn: Connection, runbook: Runbook, rota: str, since: datetime) -> list[Override]:
-    """What stands over ``rota`` at any time after ``since``, oldest made first, as
-    :func:`watchkeeper.oncall.rota.shifts` takes it. A cancelled one stands until it was cancelled.
+    """What shapes the shifts of ``rota`` from ``since`` on, oldest made first, as
+    :func:`watchkeeper.oncall.rota.shifts` takes it: also what was over before, because the shift at ``since``
+    may have begun with its end. A cancelled one stands until it was cancelled.
 
     One whose contact has left the runbook stands over nobody: whoever has the turn can be reached.
     """
-    query = select(table).where(table.c.rota == rota, table.c.ends_at > since).order_by(table.c.id)
+    query = select(table).where(table.c.rota == rota, table.c.ends_at > since - REACH).order_by(table.c.id)
     stood = [_stored(row).override for row in conn.execute(query)]
     known = {contact.id for contact in runbook.contacts}
-    return [one for one in stood if one.contact in known and one.end > max(since, one.start)]
+    return [one for one in stood if one.contact in known and one.start < one.end]
 
 
 def _stored(row: Row[Any]) -> Stored:

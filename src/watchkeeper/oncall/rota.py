@@ -18,7 +18,7 @@ from watchkeeper.oncall.turns import hours, turns
 from watchkeeper.runbook.models.people import Rota, RotaLayer
 
 _NEAR = timedelta(days=8)
-_FAR = timedelta(days=800)
+REACH = timedelta(days=800)
 """How far a shift is followed to its ends: longer than a yearly turn. One that goes on is cut there."""
 
 
@@ -50,7 +50,7 @@ class Shift:
     @property
     def endless(self) -> bool:
         """Whether nobody is on call for so long that the ends are only where we stopped looking."""
-        return self.contact is None and self.end - self.start >= _FAR
+        return self.contact is None and self.end - self.start >= REACH
 
     @property
     def because(self) -> str:
@@ -124,9 +124,9 @@ def on_call(rota: Rota, overrides: Sequence[Override], at: datetime) -> Shift:
     while True:
         around = shifts(rota, overrides, at - reach, at + reach)
         index = next(n for n, shift in enumerate(around) if shift.start <= at < shift.end)
-        if reach >= _FAR or 0 < index < len(around) - 1:
+        if reach >= REACH or 0 < index < len(around) - 1:
             return around[index]
-        reach = min(reach * 4, _FAR)
+        reach = min(reach * 4, REACH)
 
 
 def whole_shifts(rota: Rota, overrides: Sequence[Override], start: datetime, end: datetime) -> list[Shift]:
