@@ -22,7 +22,6 @@ ANCHOR = date(2024, 1, 1)
 """Where turns are counted from when a layer has no ``start``: a Monday, and the first day of a year."""
 
 _DAY = timedelta(days=1)
-_WEEK = timedelta(days=7)
 _MONTH = timedelta(days=30.436875)  # the Gregorian mean: to guess the number of a turn, never its moment
 _MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 _MONTH_PARTS = re.compile(r"(\d+)(mo|y)")
@@ -105,8 +104,7 @@ def _first_handover(layer: RotaLayer, zone: ZoneInfo, months: int, step: timedel
     """
     given = None if layer.start is None else layer.start.astimezone(zone).replace(tzinfo=None)
     day = ANCHOR if given is None else given.date()
-    weekly = not months and step % _WEEK == timedelta(0)
-    if weekly:
+    if layer.handover.by_weekday:
         wanted = _WEEKDAYS.index(layer.handover.weekday)
         back = (day.weekday() - wanted) % 7
         day += timedelta(days=-back if given is not None else -back % 7)

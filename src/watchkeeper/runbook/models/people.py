@@ -6,6 +6,7 @@ overrides for the exceptions.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Self
 
@@ -18,6 +19,9 @@ from watchkeeper.runbook.models.hours import Hours
 from watchkeeper.runbook.models.quantities import Duration, Period
 from watchkeeper.runbook.models.references import ContactRef, ReceiverRef, RotaRef
 
+_YEARS = range(1970, 2200)  # what any time zone can be computed in, and nobody plans beyond
+_CALENDAR_UNIT = re.compile(r"\d(?:mo|y)")
+
 
 def _as_moment(value: object) -> object:
     if isinstance(value, str):
@@ -26,7 +30,9 @@ def _as_moment(value: object) -> object:
         except ValueError:
             value = None
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value
+        if value.year in _YEARS:
+            return value
+        raise PydanticCustomError("moment", "outside the years {years}", {"years": "1970 to 2199"})
     raise PydanticCustomError(
         "moment", "not a moment with its offset; write it like 2026-03-31T09:00:00+02:00"
     )
@@ -61,6 +67,11 @@ class Handover(Part):
     every: Period = Period("weekly")
     weekday: Weekday = "monday"
     at: TimeOfDay = "09:00"
+
+    @property
+    def by_weekday(self) -> bool:
+        """Whether turns are whole weeks: only then does ``weekday`` say when they pass on."""
+        return not _CALENDAR_UNIT.search(self.every.text) and self.every % timedelta(weeks=1) == timedelta(0)
 
     @model_validator(mode="after")
     def _long_enough(self) -> Self:
