@@ -15,7 +15,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect, text
 
-from watchkeeper.store import migrate
+from tests.store.conftest import NOW
+from watchkeeper.store import journal, migrate
 from watchkeeper.store.database import FILE_NAME, Store, open_existing, open_store
 from watchkeeper.store.errors import StoreBusyError, StoreError, StoreNewerError
 from watchkeeper.store.migrations import versions
@@ -51,6 +52,20 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     before = (tmp_path / FILE_NAME).read_bytes()
     open_store(tmp_path).close()
     assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_a_store_of_the_first_version_is_brought_up_with_all_it_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as first:
+        first.setattr(migrate, "HEAD", "0001")
+        with open_store(tmp_path) as store, store.write() as conn:
+            journal.append(conn, NOW, "alert.firing", "watch", "alert:1", {})
+            assert "oncall_overrides" not in inspect(conn).get_table_names()
+    with open_store(tmp_path) as store, store.read() as conn:
+        assert "oncall_overrides" in inspect(conn).get_table_names()
+        assert journal.verify(conn).intact
+        assert journal.head(conn).seq == 1
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from watchkeeper import __version__
-from watchkeeper.cli import alerts, demo, journal, roles, rules, runbook, serve, silences, top
+from watchkeeper.cli import alerts, demo, journal, oncall, roles, rules, runbook, serve, silences, top
 
 app = typer.Typer(
     name="watchkeeper",
@@ -27,6 +27,7 @@ app.command("serve")(serve.serve)
 app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(silences.app, name="silences")
+app.add_typer(oncall.app, name="oncall")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
 app.add_typer(demo.app, name="demo")

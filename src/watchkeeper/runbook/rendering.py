@@ -322,9 +322,11 @@ class _Document:
         for rota in book.oncall.rotas:
             yield from (f"**{rota.title}** ({rota.timezone})", "")
             for layer in rota.layers:
-                turns = ", then ".join(names.get(who, who) for who in layer.participants)
+                turns = ", then ".join(names.get(who, who) for who in layer.participants) or "nobody"
                 hand = layer.handover
-                yield f"- {turns}; handover {hand.every.words} on {hand.weekday} at {hand.at}"
+                day = f" on {hand.weekday}" if hand.by_weekday else ""
+                hours = f"; only {', '.join(layer.hours)}" if layer.hours else ""
+                yield f"- {turns}; handover {hand.every.words}{day} at {hand.at}{hours}"
             for number, step in enumerate(rota.escalation, 1):
                 told = ", ".join(names.get(who, who) for who in step.notify)
                 yield f"- Escalation {number}: {told}; after {step.wait.words} without an answer, the next"

@@ -153,6 +153,24 @@ silences = Table(
     sqlite_autoincrement=True,  # the journal names silences by their number
 )
 
+oncall_overrides = Table(
+    "oncall_overrides",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("rota", Text, nullable=False),  # ids of the runbook, which may have changed since
+    Column("contact", Text, nullable=False),
+    Column("starts_at", UtcMicros, nullable=False),
+    Column("ends_at", UtcMicros, nullable=False),
+    Column("reason", Text),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("cancelled_at", UtcMicros),
+    Column("cancelled_by", Text),
+    CheckConstraint("starts_at < ends_at", name="forwards"),
+    Index("ix_oncall_overrides_rota_ends_at", "rota", "ends_at"),
+    sqlite_autoincrement=True,  # people cancel by id: one that was used is never used again
+)
+
 leases = Table(
     "leases",
     metadata,

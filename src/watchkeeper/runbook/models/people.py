@@ -6,7 +6,8 @@ overrides for the exceptions.
 
 from __future__ import annotations
 
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -14,8 +15,12 @@ from pydantic_core import PydanticCustomError
 
 from watchkeeper.runbook.models.base import Id, OneOrMore, Part, Several, Text
 from watchkeeper.runbook.models.calendar import TimeOfDay, TimeZone, Weekday
+from watchkeeper.runbook.models.hours import Hours
 from watchkeeper.runbook.models.quantities import Duration, Period
 from watchkeeper.runbook.models.references import ContactRef, ReceiverRef, RotaRef
+
+_YEARS = range(1970, 2200)  # what any time zone can be computed in, and nobody plans beyond
+_CALENDAR_UNIT = re.compile(r"\d(?:mo|y)")
 
 
 def _as_moment(value: object) -> object:
@@ -25,7 +30,9 @@ def _as_moment(value: object) -> object:
         except ValueError:
             value = None
     if isinstance(value, datetime) and value.tzinfo is not None:
-        return value
+        if value.year in _YEARS:
+            return value
+        raise PydanticCustomError("moment", "outside the years {years}", {"years": "1970 to 2199"})
     raise PydanticCustomError(
         "moment", "not a moment with its offset; write it like 2026-03-31T09:00:00+02:00"
     )
@@ -61,6 +68,17 @@ class Handover(Part):
     weekday: Weekday = "monday"
     at: TimeOfDay = "09:00"
 
+    @property
+    def by_weekday(self) -> bool:
+        """Whether turns are whole weeks: only then does ``weekday`` say when they pass on."""
+        return not _CALENDAR_UNIT.search(self.every.text) and self.every % timedelta(weeks=1) == timedelta(0)
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.every < timedelta(hours=1):
+            raise PydanticCustomError("handover", "a turn lasts at least an hour; write daily, weekly or 12h")
+        return self
+
 
 class RotaLayer(Part):
     """People who take turns. A later layer stands over an earlier one where it has somebody."""
@@ -70,7 +88,7 @@ class RotaLayer(Part):
     handover: Handover = Handover()
     start: Moment | None = None
     """When the first participant's turn begins; turns are counted from here."""
-    hours: Several[Text] = ()
+    hours: Several[Hours] = ()
     """Restricts the layer to hours such as ``mon-fri 09:00-17:00``; empty means always."""
 
 

@@ -1,0 +1,24 @@
+"""A store in a fresh directory, and a runbook with two rotas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.oncall.rotas import RUNBOOK
+from watchkeeper.runbook.loading import load_bytes
+from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.store.database import Store, open_store
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with open_store(tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+def runbook() -> Runbook:
+    return load_bytes("runbook.yaml", RUNBOOK.encode()).runbook
