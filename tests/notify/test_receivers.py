@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.pagerduty import EVENTS_URL, PagerDutyReceiver
 from watchkeeper.notify.receivers import build_receivers
 from watchkeeper.notify.transport import HttpTransport
@@ -22,6 +23,17 @@ LINES = [
     {
         "id": "hook",
         "webhook": {"url": "https://hooks.example/x", "secret": {"env": "HOOK"}, "rate_limit": "2/s"},
+    },
+    {
+        "id": "mail",
+        "email": {
+            "host": "smtp.example",
+            "username": "wk",
+            "password": {"env": "SMTP"},
+            "sender": "wk@example.org",
+            "to": "ops@example.org",
+            "timeout": "7s",
+        },
     },
     {"id": "chat", "slack": {"webhook_url": {"env": "SLACK"}}},
 ]
@@ -46,6 +58,15 @@ def test_each_line_becomes_a_receiver_with_its_own_limits() -> None:
     )
     assert isinstance(hook, WebhookReceiver)
     assert (hook.url, hook.rate_per_minute) == ("https://hooks.example/x", 120)
+    mail = receivers["mail"]
+    assert isinstance(mail, EmailReceiver)
+    assert (mail.host, mail.port, mail.security, mail.to) == (
+        "smtp.example",
+        587,
+        "starttls",
+        ("ops@example.org",),
+    )
+    assert (mail.username, mail.rate_per_minute, mail.timeout_seconds) == ("wk", 60, 7)
     assert problems == [
         "receiver chat is of the kind slack, which this version cannot send to; "
         "what is for it waits in the outbox"

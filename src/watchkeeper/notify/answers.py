@@ -24,7 +24,10 @@ class Said(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``reason`` is for people, without secrets; ``retry_after`` are the seconds the receiver asked for."""
+    """``reason`` is for people, without secrets; ``retry_after`` are the seconds the receiver asked for.
+
+    An accepted notification has a reason too where only a part of those who were to be told was.
+    """
 
     said: Said
     reason: str = ""

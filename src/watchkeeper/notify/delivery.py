@@ -270,7 +270,7 @@ class Deliverer:
         row, notification, answer = attempt.row, attempt.notification, attempt.answer
         if answer.said is Said.ACCEPTED:
             if outbox.settle(conn, now, row, outbox.Delivered()) and notification:
-                accounts.delivered(conn, now, row, notification)
+                accounts.delivered(conn, now, row, notification, answer.reason)
             return Summary(delivered=1)
         if answer.said is Said.TRY_AGAIN and row.give_up_at is not None and now >= row.give_up_at:
             answer = rejected(f"given up after {row.attempts + 1} attempts: {answer.reason}")

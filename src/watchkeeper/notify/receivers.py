@@ -11,11 +11,12 @@ from datetime import datetime
 from typing import Protocol
 
 from watchkeeper.notify.answers import Answer
+from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
 from watchkeeper.notify.transport import Transport
 from watchkeeper.notify.webhook import WebhookReceiver
-from watchkeeper.runbook.models.notifications import PagerDuty, Webhook
+from watchkeeper.runbook.models.notifications import Email, PagerDuty, Webhook
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 
 
@@ -95,6 +96,20 @@ def _build(
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),
                 platform=platform,
+            )
+        case Email() as settings:
+            return EmailReceiver(
+                id=line.id,
+                host=settings.host,
+                sender=settings.sender,
+                to=tuple(settings.to),
+                environ=environ,
+                port=settings.port,
+                security=settings.security,
+                username=settings.username,
+                password=settings.password,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
             )
         case _:
             return None
