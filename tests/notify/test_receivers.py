@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.pagerduty import EVENTS_URL, PagerDutyReceiver
-from watchkeeper.notify.receivers import build_receivers
+from watchkeeper.notify.receivers import RememberingReceiver, build_receivers
+from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import HttpTransport
 from watchkeeper.notify.webhook import WebhookReceiver
 from watchkeeper.runbook.models.notifications import Receiver
@@ -36,6 +37,8 @@ LINES = [
         },
     },
     {"id": "chat", "slack": {"webhook_url": {"env": "SLACK"}}},
+    {"id": "bot", "slack": {"token": {"env": "BOT"}, "channel": "#ops", "timeout": "4s"}},
+    {"id": "any", "apprise": {"url": {"env": "APPRISE"}}},
 ]
 
 
@@ -67,7 +70,13 @@ def test_each_line_becomes_a_receiver_with_its_own_limits() -> None:
         ("ops@example.org",),
     )
     assert (mail.username, mail.rate_per_minute, mail.timeout_seconds) == ("wk", 60, 7)
+    chat, bot = receivers["chat"], receivers["bot"]
+    assert isinstance(chat, SlackWebhookReceiver)
+    assert isinstance(bot, SlackBotReceiver)
+    assert (bot.channel, bot.api_url, bot.timeout_seconds) == ("#ops", "https://slack.com/api/", 4)
+    assert isinstance(bot, RememberingReceiver)
+    assert not isinstance(chat, RememberingReceiver)
     assert problems == [
-        "receiver chat is of the kind slack, which this version cannot send to; "
+        "receiver any is of the kind apprise, which this version cannot send to; "
         "what is for it waits in the outbox"
     ]

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from watchkeeper.notify.answers import Answer
 from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
+from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import Transport
 from watchkeeper.notify.webhook import WebhookReceiver
-from watchkeeper.runbook.models.notifications import Email, PagerDuty, Webhook
+from watchkeeper.runbook.models.notifications import Email, PagerDuty, Slack, Webhook
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
+from watchkeeper.runbook.models.secrets import Secret
 
 
 class Receiver(Protocol):
@@ -37,6 +39,16 @@ class Receiver(Protocol):
 
     def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
         """One attempt. Says what came of it; raises only for a defect of ours."""
+
+
+@runtime_checkable
+class RememberingReceiver(Receiver, Protocol):
+    """A place where an incident is spoken of in one message, so that it must be known where that stands."""
+
+    def send_with(
+        self, notification: Notification, idempotency_key: str, now: datetime, kept: Mapping[str, Any] | None
+    ) -> Answer:
+        """As :meth:`Receiver.send`. ``kept``: what its last answer about the incident wanted kept."""
 
 
 def build_receivers(
@@ -108,6 +120,25 @@ def _build(
                 security=settings.security,
                 username=settings.username,
                 password=settings.password,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Slack(webhook_url=None, token=Secret() as token, channel=str() as channel) as settings:
+            return SlackBotReceiver(
+                id=line.id,
+                token=token,
+                channel=channel,
+                environ=environ,
+                api_url=settings.api_url,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Slack(webhook_url=Secret() as webhook_url) as settings:
+            return SlackWebhookReceiver(
+                id=line.id,
+                webhook_url=webhook_url,
+                transport=transport,
+                environ=environ,
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),
             )
