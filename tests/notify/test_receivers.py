@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
+from pydantic import ValidationError
+
+from watchkeeper.notify.apprise import AppriseReceiver
 from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.pagerduty import EVENTS_URL, PagerDutyReceiver
 from watchkeeper.notify.receivers import RememberingReceiver, build_receivers
 from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import HttpTransport
 from watchkeeper.notify.webhook import WebhookReceiver
-from watchkeeper.runbook.models.notifications import Receiver
+from watchkeeper.runbook.models.notifications import RECEIVER_KINDS, Receiver
 
 LINES = [
     {"id": "oncall", "pagerduty": {"routing_key": {"env": "PD_KEY"}}},
@@ -76,7 +80,15 @@ def test_each_line_becomes_a_receiver_with_its_own_limits() -> None:
     assert (bot.channel, bot.api_url, bot.timeout_seconds) == ("#ops", "https://slack.com/api/", 4)
     assert isinstance(bot, RememberingReceiver)
     assert not isinstance(chat, RememberingReceiver)
-    assert problems == [
-        "receiver any is of the kind apprise, which this version cannot send to; "
-        "what is for it waits in the outbox"
-    ]
+    assert isinstance(receivers["any"], AppriseReceiver)
+    assert receivers["any"].timeout_seconds == 20
+    assert problems == []
+
+
+def test_every_kind_of_the_runbook_has_a_receiver() -> None:
+    assert {Receiver.model_validate(line).kind for line in LINES} == set(RECEIVER_KINDS)
+
+
+def test_a_bot_token_needs_a_channel() -> None:
+    with pytest.raises(ValidationError, match="needs a channel"):
+        Receiver.model_validate({"id": "bot", "slack": {"token": {"env": "BOT"}}})

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.notify.conftest import Make
 from watchkeeper.notify.models import Kind, Link, Member
-from watchkeeper.notify.wording import MAX_ALERTS, MAX_TITLE, one_line, words
+from watchkeeper.notify.wording import MAX_ALERTS, MAX_TITLE, one_line, shortened, words
 
 NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 
@@ -64,10 +64,9 @@ def test_a_group_says_how_many_and_in_which_states_once(make: Make, summary: str
 
 def test_ten_thousand_members_and_megabyte_labels_make_a_short_text(make: Make) -> None:
     huge = {f"l{i}": "y" * 1_000_000 for i in range(50)}
-    members = tuple(
-        Member(f"f{i}", f"state {i}", huge, NOW, "v" * 1_000_000, "s" * 1_000_000) for i in range(10_000)
-    )
-    links = tuple(Link(f"https://wk.example/{i}", "t" * 1_000_000) for i in range(1000))
+    long = "v" * 1_000_000
+    members = tuple(Member(f"f{i}", f"state {i}", huge, NOW, long, long) for i in range(10_000))
+    links = tuple(Link(f"https://wk.example/{i}", long) for i in range(1000))
     told = words(make(summary="x" * 1_000_000, members=members, labels=huge, links=links, annotations=huge))
     assert len(told.title) <= MAX_TITLE
     assert len(told.text()) < 40_000
@@ -97,3 +96,9 @@ def test_what_was_cut_says_so() -> None:
     assert one_line("abc", 3) == "abc"
     assert one_line("abcd", 3) == "ab…"
     assert one_line("a" + "\n" * 100, 3) in ("a", "a…")
+
+
+def test_a_text_is_shortened_by_whole_lines() -> None:
+    assert shortened("ab\ncd", 5) == "ab\ncd"
+    assert shortened("ab\ncde", 5) == "ab\n…"
+    assert shortened("abcdef", 5) == "abcd…"

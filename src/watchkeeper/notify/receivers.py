@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
 from watchkeeper.notify.answers import Answer
+from watchkeeper.notify.apprise import AppriseReceiver
 from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
 from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import Transport
 from watchkeeper.notify.webhook import WebhookReceiver
-from watchkeeper.runbook.models.notifications import Email, PagerDuty, Slack, Webhook
+from watchkeeper.runbook.models.notifications import Apprise, Email, PagerDuty, Slack, Webhook
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 from watchkeeper.runbook.models.secrets import Secret
 
@@ -138,6 +139,14 @@ def _build(
                 id=line.id,
                 webhook_url=webhook_url,
                 transport=transport,
+                environ=environ,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Apprise() as settings:
+            return AppriseReceiver(
+                id=line.id,
+                url=settings.url,
                 environ=environ,
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),

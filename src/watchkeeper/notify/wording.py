@@ -80,6 +80,14 @@ def one_line(text: str, limit: int = MAX_VALUE) -> str:
     return line
 
 
+def shortened(text: str, limit: int) -> str:
+    """The first lines of ``text`` that fit into ``limit`` characters; "…" says that more were left out."""
+    if len(text) <= limit:
+        return text
+    whole, _, _ = text[: limit - 1].rpartition("\n")
+    return f"{whole}\n…" if whole else text[: limit - 1] + "…"
+
+
 def _headline(notification: Notification) -> str:
     headline = one_line(notification.summary) or one_line(notification.alertname) or "alert"
     count = f"{len(notification.members)} alerts: "
