@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import text
 
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, Fault
+from tests.fakes.smtp import FakeSmtp, serving
 from tests.notify.conftest import Make
 from tests.notify.deliveries import deliverer_of, entries, pagerduty, put, until_empty, waiting
 from watchkeeper.notify import accounts
 from watchkeeper.notify.answers import Answer, Said
 from watchkeeper.notify.delivery import Deliverer, Summary
+from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
 from watchkeeper.notify.transport import HttpTransport
@@ -305,3 +307,15 @@ def test_answers_are_counted(store: Store, clock: ManualClock, fake: FakePagerDu
         Said.REJECTED: 1,
         Said.ACCEPTED: 1,
     }
+
+
+def test_who_was_not_told_beside_others_stands_in_the_journal(
+    store: Store, clock: ManualClock, make: Make
+) -> None:
+    with serving(FakeSmtp(replies={"RCPT gone@example.org": "550 no such user"})) as smtp:
+        to = ("gone@example.org", "ops@example.org")
+        mail = EmailReceiver("mail", "127.0.0.1", "wk@example.org", to, {}, smtp.port, "none")
+        put(store, clock.now(), make(), receiver="mail")
+        deliverer_of(store, clock, mail).run_once()
+    (entry,) = entries(store, accounts.DELIVERED)
+    assert entry.facts["detail"] == "127.0.0.1: not by gone@example.org (550 no such user)"

@@ -37,6 +37,11 @@ def test_the_example_of_a_notifications_section_is_valid() -> None:
     assert [receiver.kind for receiver in section.receivers] == ["pagerduty", "webhook"]
 
 
+@pytest.mark.parametrize("block", _blocks(NOTIFICATIONS, "yaml"))
+def test_every_example_of_the_section_is_valid(block: str) -> None:
+    assert Notifications.model_validate(yaml.safe_load(block)["notifications"]).receivers
+
+
 def test_the_example_of_checking_a_signature_checks_ours() -> None:
     names: dict[str, Any] = {}
     exec(_blocks(NOTIFICATIONS, "python")[0], names)

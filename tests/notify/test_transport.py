@@ -8,15 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
+from tests.fakes.certificates import certificate
 from watchkeeper.notify import transport
 from watchkeeper.notify.transport import MAX_BODY_BYTES, HttpTransport, TransportError
 
@@ -246,35 +242,8 @@ def test_a_header_cannot_be_smuggled_in() -> None:
 # --- TLS
 
 
-def _certificate(where: Path, name: str) -> tuple[Path, ssl.SSLContext]:
-    """A self-signed certificate for ``name``, and a server's context with it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    begin = datetime.now(UTC) - timedelta(hours=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(subject)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(begin)
-        .not_valid_after(begin + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = where / f"{name}.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(path)
-    return path, context
-
-
 def test_over_https_only_a_trusted_certificate_for_that_host_is_accepted(tmp_path: Path) -> None:
-    path, context = _certificate(tmp_path, "localhost")
+    path, context = certificate(tmp_path, "localhost")
     trusting = HttpTransport(context=ssl.create_default_context(cafile=str(path)))
     with _server(_answering(OK), context) as port:
         assert trusting.post(f"https://localhost:{port}/", {}, b"{}", 5).status == 202
@@ -285,7 +254,7 @@ def test_over_https_only_a_trusted_certificate_for_that_host_is_accepted(tmp_pat
 
 
 def test_dripping_over_tls_is_bounded_too(tmp_path: Path) -> None:
-    path, context = _certificate(tmp_path, "localhost")
+    path, context = certificate(tmp_path, "localhost")
     trusting = HttpTransport(context=ssl.create_default_context(cafile=str(path)))
     with _server(_drip(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 500), context) as port:
         began = time.monotonic()

@@ -23,9 +23,13 @@ RECEIVER_FAILING = "receiver.failing"
 RECEIVER_RECOVERED = "receiver.recovered"
 
 
-def delivered(conn: Connection, now: datetime, row: outbox.Claimed, notification: Notification) -> None:
-    """The receiver has the notification."""
+def delivered(
+    conn: Connection, now: datetime, row: outbox.Claimed, notification: Notification, detail: str = ""
+) -> None:
+    """The receiver has the notification; ``detail`` says what to know beside that (some did not get it)."""
     facts = _facts(row, notification, now)
+    if detail:
+        facts["detail"] = detail
     facts["summary"] = f"{row.receiver} was told: {notification.kind} {notification.summary}"
     journal.append(conn, now, DELIVERED, ACTOR, notification.subject, facts)
 

@@ -6,10 +6,12 @@ when it said that it never will take it; everything else, silence included, is `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from typing import Any
 
 from watchkeeper.notify.transport import Response
 
@@ -24,11 +26,16 @@ class Said(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """``reason`` is for people, without secrets; ``retry_after`` are the seconds the receiver asked for."""
+    """``reason`` is for people, without secrets; ``retry_after`` are the seconds the receiver asked for.
+
+    ``keep`` is what the receiver wants to know at the next attempt of the same incident (memory.py).
+    An accepted notification has a reason too where only a part of those who were to be told was.
+    """
 
     said: Said
     reason: str = ""
     retry_after: float | None = None
+    keep: Mapping[str, Any] | None = None
 
 
 ACCEPTED = Answer(Said.ACCEPTED)

@@ -24,15 +24,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 
-from watchkeeper.notify import accounts, health, state
+from watchkeeper.notify import accounts, health, memory, state
 from watchkeeper.notify.answers import Answer, Said, rejected, try_again
 from watchkeeper.notify.budget import Budget
-from watchkeeper.notify.models import Notification, NotifyError
-from watchkeeper.notify.receivers import Receiver
+from watchkeeper.notify.models import Kind, Notification, NotifyError
+from watchkeeper.notify.receivers import Receiver, RememberingReceiver
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import Clock
 from watchkeeper.store.database import Store
@@ -140,7 +140,8 @@ class Deliverer:
             unknown = sorted(set(outbox.backlog(conn)) - set(self._receivers))
             unannounced = [name for name in unknown if not state.load(conn, name)[1].announced]
             old = outbox.settled_before(conn, now - KEEP_SETTLED)
-        if not (gone or unannounced or old):
+            over = memory.outdated(conn, now)
+        if not (gone or unannounced or old or over):
             return
         with self._store.write() as conn:
             if gone:
@@ -150,6 +151,8 @@ class Deliverer:
                 )
             if old:
                 outbox.prune(conn, now - KEEP_SETTLED)
+            if over:
+                memory.prune(conn, over, now)
             for name in unannounced:
                 self._announce_unknown(conn, name, now)
 
@@ -203,17 +206,20 @@ class Deliverer:
         return total
 
     def _attempt_next(self, receiver: Receiver) -> _Attempt | None:
-        row = self._claim(receiver)
-        if row is None:
+        claimed = self._claim(receiver)
+        if claimed is None:
             return None
-        attempt = self._attempt(receiver, row)
+        attempt = self._attempt(receiver, *claimed)
         with self._guard:
             counted = (receiver.id, attempt.answer.said.value)
             self._totals[counted] = self._totals.get(counted, 0) + 1
         return attempt
 
-    def _claim(self, receiver: Receiver) -> outbox.Claimed | None:
-        """The next row for ``receiver``, its send already counted; ``None``: nothing to do now."""
+    def _claim(self, receiver: Receiver) -> tuple[outbox.Claimed, dict[str, Any] | None] | None:
+        """The next row for ``receiver``, its send already counted, and what is kept of its incident.
+
+        ``None``: nothing to do now.
+        """
         now = self._clock.now()
         with self._store.read() as conn:
             if not _may_send(receiver, *state.load(conn, receiver.id), now):
@@ -230,13 +236,17 @@ class Deliverer:
             if not rows:
                 return None
             state.save(conn, receiver.id, budget.spend(now.timestamp()), known)
-            return rows[0]
+            return rows[0], memory.load(conn, receiver.id, rows[0].dedup_key)
 
-    def _attempt(self, receiver: Receiver, row: outbox.Claimed) -> _Attempt:
+    def _attempt(self, receiver: Receiver, row: outbox.Claimed, kept: dict[str, Any] | None) -> _Attempt:
         notification = None
         try:
             notification = Notification.from_json(row.payload)
-            answer = receiver.send(notification, row.idempotency_key, self._clock.now())
+            now = self._clock.now()
+            if isinstance(receiver, RememberingReceiver):
+                answer = receiver.send_with(notification, row.idempotency_key, now, kept)
+            else:
+                answer = receiver.send(notification, row.idempotency_key, now)
         except NotifyError as error:
             answer = try_again(str(error))
         except Exception as error:
@@ -253,6 +263,10 @@ class Deliverer:
             state.save(conn, receiver.id, budget, changed)
             if change:
                 accounts.receiver_changed(conn, now, receiver.id, change, known, changed)
+            keep, told = attempt.answer.keep, attempt.notification
+            if keep is not None and told is not None:
+                over = told.kind is Kind.RESOLVE
+                memory.save(conn, now, receiver.id, told.dedup_key, keep, over=over)
             if attempt.answer.said is Said.ACCEPTED and known.down:
                 outbox.hasten(conn, now, receiver.id)
             return self._settle(conn, now, attempt)
@@ -270,7 +284,7 @@ class Deliverer:
         row, notification, answer = attempt.row, attempt.notification, attempt.answer
         if answer.said is Said.ACCEPTED:
             if outbox.settle(conn, now, row, outbox.Delivered()) and notification:
-                accounts.delivered(conn, now, row, notification)
+                accounts.delivered(conn, now, row, notification, answer.reason)
             return Summary(delivered=1)
         if answer.said is Said.TRY_AGAIN and row.give_up_at is not None and now >= row.give_up_at:
             answer = rejected(f"given up after {row.attempts + 1} attempts: {answer.reason}")

@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from watchkeeper.notify.answers import Answer
+from watchkeeper.notify.apprise import AppriseReceiver
+from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
+from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import Transport
 from watchkeeper.notify.webhook import WebhookReceiver
-from watchkeeper.runbook.models.notifications import PagerDuty, Webhook
+from watchkeeper.runbook.models.notifications import Apprise, Email, PagerDuty, Slack, Webhook
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
+from watchkeeper.runbook.models.secrets import Secret
 
 
 class Receiver(Protocol):
@@ -36,6 +40,16 @@ class Receiver(Protocol):
 
     def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
         """One attempt. Says what came of it; raises only for a defect of ours."""
+
+
+@runtime_checkable
+class RememberingReceiver(Receiver, Protocol):
+    """A place where an incident is spoken of in one message, so that it must be known where that stands."""
+
+    def send_with(
+        self, notification: Notification, idempotency_key: str, now: datetime, kept: Mapping[str, Any] | None
+    ) -> Answer:
+        """As :meth:`Receiver.send`. ``kept``: what its last answer about the incident wanted kept."""
 
 
 def build_receivers(
@@ -95,6 +109,47 @@ def _build(
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),
                 platform=platform,
+            )
+        case Email() as settings:
+            return EmailReceiver(
+                id=line.id,
+                host=settings.host,
+                sender=settings.sender,
+                to=tuple(settings.to),
+                environ=environ,
+                port=settings.port,
+                security=settings.security,
+                username=settings.username,
+                password=settings.password,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Slack(webhook_url=None, token=Secret() as token, channel=str() as channel) as settings:
+            return SlackBotReceiver(
+                id=line.id,
+                token=token,
+                channel=channel,
+                environ=environ,
+                api_url=settings.api_url,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Slack(webhook_url=Secret() as webhook_url) as settings:
+            return SlackWebhookReceiver(
+                id=line.id,
+                webhook_url=webhook_url,
+                transport=transport,
+                environ=environ,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
+            )
+        case Apprise() as settings:
+            return AppriseReceiver(
+                id=line.id,
+                url=settings.url,
+                environ=environ,
+                rate_per_minute=float(settings.rate_limit),
+                timeout_seconds=settings.timeout.total_seconds(),
             )
         case _:
             return None

@@ -44,7 +44,11 @@ class Slack(Part):
     webhook_url: Secret | None = None
     token: Secret | None = None
     channel: Text | None = None
+    """Where a bot posts: the channel's id or ``#name``. An incoming webhook has its own."""
     rate_limit: Rate = Rate("60/min")
+    timeout: Duration = Duration("10s")
+    api_url: HttpUrl = "https://slack.com/api/"
+    """Slack's Web API, for a bot token."""
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -53,6 +57,12 @@ class Slack(Part):
                 "one_of",
                 "say exactly one: {example}",
                 {"example": "webhook_url: {env: NAME} or token: {env: NAME}"},
+            )
+        if self.token is not None and self.channel is None:
+            raise PydanticCustomError(
+                "needed_with",
+                "a bot token needs a channel to post to: {example}",
+                {"example": "channel: '#ops'"},
             )
         return self
 
@@ -68,6 +78,8 @@ class Email(Part):
     sender: Text
     to: OneOrMore[Text] = Field(min_length=1)
     rate_limit: Rate = Rate("60/min")
+    timeout: Duration = Duration("20s")
+    """For a whole mail, from the connection to the server's answer."""
 
 
 class Apprise(Part):
@@ -75,6 +87,7 @@ class Apprise(Part):
 
     url: Secret
     rate_limit: Rate = Rate("60/min")
+    timeout: Duration = Duration("20s")
 
 
 class Receiver(Part):
