@@ -16,7 +16,7 @@ from watchkeeper.store.models import alerts
 
 
 def _run(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data", str(data)])
+    return CliRunner().invoke(app, [*arguments, "--data", str(data)], color=True)
 
 
 def _acked(data: Path) -> dict[str, str | None]:

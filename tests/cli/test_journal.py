@@ -42,7 +42,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def _run(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data", str(data)])
+    return CliRunner().invoke(app, [*arguments, "--data", str(data)], color=True)
 
 
 def test_tail_shows_the_newest_entries_one_per_line(data: Path) -> None:

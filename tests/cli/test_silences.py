@@ -12,7 +12,7 @@ from watchkeeper.cli.silences import app
 
 
 def run(data: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, [*arguments, "--data", str(data)])
+    return CliRunner().invoke(app, [*arguments, "--data", str(data)], color=True)
 
 
 def test_a_silence_is_made_shown_and_ended(data: Path) -> None:

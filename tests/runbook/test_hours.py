@@ -24,8 +24,11 @@ from watchkeeper.runbook.models.people import RotaLayer
 )
 def test_hours_are_days_and_a_span_of_the_clock(text: str, days: set[int], begin: int, end: int) -> None:
     hours = weekly_hours(text)
-    assert set(hours.days) == days
-    assert (hours.begin, hours.end) == (timedelta(hours=begin), timedelta(hours=end))
+    assert (hours.days, hours.begin, hours.end) == (
+        frozenset(days),
+        timedelta(hours=begin),
+        timedelta(hours=end),
+    )
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,10 @@ from watchkeeper.notify.apprise import AppriseReceiver
 from watchkeeper.notify.email import EmailReceiver
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
-from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
 from watchkeeper.notify.transport import Transport
 from watchkeeper.notify.webhook import WebhookReceiver
 from watchkeeper.runbook.models.notifications import Apprise, Email, PagerDuty, Slack, Webhook
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
-from watchkeeper.runbook.models.secrets import Secret
 
 
 class Receiver(Protocol):
@@ -124,25 +122,8 @@ def _build(
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),
             )
-        case Slack(webhook_url=None, token=Secret() as token, channel=str() as channel) as settings:
-            return SlackBotReceiver(
-                id=line.id,
-                token=token,
-                channel=channel,
-                environ=environ,
-                api_url=settings.api_url,
-                rate_per_minute=float(settings.rate_limit),
-                timeout_seconds=settings.timeout.total_seconds(),
-            )
-        case Slack(webhook_url=Secret() as webhook_url) as settings:
-            return SlackWebhookReceiver(
-                id=line.id,
-                webhook_url=webhook_url,
-                transport=transport,
-                environ=environ,
-                rate_per_minute=float(settings.rate_limit),
-                timeout_seconds=settings.timeout.total_seconds(),
-            )
+        case Slack() as settings:
+            return _slack(line.id, settings, transport, environ)
         case Apprise() as settings:
             return AppriseReceiver(
                 id=line.id,
@@ -153,3 +134,19 @@ def _build(
             )
         case _:
             return None
+
+
+def _slack(
+    receiver_id: str, settings: Slack, transport: Transport, environ: Mapping[str, str]
+) -> Receiver | None:
+    # Imported here: its library takes 8 MB of every process, also of those that have no Slack.
+    from watchkeeper.notify.slack import SlackBotReceiver, SlackWebhookReceiver
+
+    rate, timeout = float(settings.rate_limit), settings.timeout.total_seconds()
+    if settings.webhook_url is not None:
+        return SlackWebhookReceiver(receiver_id, settings.webhook_url, transport, environ, rate, timeout)
+    if settings.token is not None and settings.channel is not None:
+        return SlackBotReceiver(
+            receiver_id, settings.token, settings.channel, environ, settings.api_url, rate, timeout
+        )
+    return None
