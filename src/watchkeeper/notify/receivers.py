@@ -132,8 +132,6 @@ def _build(
                 rate_per_minute=float(settings.rate_limit),
                 timeout_seconds=settings.timeout.total_seconds(),
             )
-        case _:
-            return None
 
 
 def _slack(
