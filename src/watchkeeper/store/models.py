@@ -108,6 +108,7 @@ outbox = Table(
     Column("settled_at", UtcMicros),
     CheckConstraint("state IN ('pending', 'delivered', 'dead', 'superseded')", name="state"),
     Index("ix_outbox_receiver_state_order_key_id", "receiver", "state", "order_key", "id"),
+    Index("ix_outbox_receiver_state_priority_due_at_id", "receiver", "state", "priority", "due_at", "id"),
     Index("ix_outbox_state_settled_at", "state", "settled_at"),
     sqlite_autoincrement=True,  # an id, once used, is never used again: it is the idempotency key
 )
