@@ -94,6 +94,8 @@ def test_a_very_large_group_is_cut() -> None:
     told = WORDING.notification(send(Occasion.TRIGGER, *many), T0)
     assert len(told.members) == MEMBERS_TOLD
     assert told.summary.startswith(f"{MEMBERS_TOLD + 10} alerts")
+    assert told.total == MEMBERS_TOLD + 10
+    assert Notification.from_json(told.to_json()) == told
 
 
 def test_a_storm_says_what_is_broken_with_counts() -> None:

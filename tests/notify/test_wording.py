@@ -62,6 +62,15 @@ def test_a_group_says_how_many_and_in_which_states_once(make: Make, summary: str
     assert "- and 17 more" in text
 
 
+@pytest.mark.parametrize("summary", ["9812 alerts: queues", "9,812 alerts: queues", "queues"])
+def test_a_storm_says_how_many_there_are_and_not_how_many_it_lists(make: Make, summary: str) -> None:
+    members = tuple(member(i) for i in range(50))
+    told = words(make(summary=summary, members=members, alerts=9812))
+    assert told.title.replace(",", "") == "[FIRING] PAGE: 9812 alerts: queues"
+    assert "Alerts: 9,812\n" in told.text()
+    assert f"- and {9812 - MAX_ALERTS} more" in told.text()
+
+
 def test_ten_thousand_members_and_megabyte_labels_make_a_short_text(make: Make) -> None:
     huge = {f"l{i}": "y" * 1_000_000 for i in range(50)}
     long = "v" * 1_000_000

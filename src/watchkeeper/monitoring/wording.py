@@ -88,6 +88,7 @@ class Wording:
             links=_links(annotations),
             members=self._members(alerts) if len(alerts) > 1 else (),
             note=_NOTES[send.occasion],
+            alerts=len(alerts) if len(alerts) > 1 else 0,
         )
 
     def _storm(self, alerts: Sequence[Alert]) -> str:

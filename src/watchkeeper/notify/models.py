@@ -56,7 +56,8 @@ class Notification:
     ``severity`` is the rule's label (``page`` or ``warn``); ``subject`` the journal's subject of the alert;
     ``dedup_key`` names the incident at the receiver (one per episode of an alert or group, see
     :func:`dedup_key`); of one ``order_key`` everything goes out in the order in which it was enqueued.
-    ``members`` are the alerts of a group; empty for a single alert.
+    ``members`` are the alerts of a group, or the first of very many; empty for a single alert. ``alerts`` is
+    how many there are in all (0 where nobody counted beyond ``members``).
     """
 
     kind: Kind
@@ -76,6 +77,12 @@ class Notification:
     links: tuple[Link, ...] = ()
     members: tuple[Member, ...] = ()
     note: str = ""
+    alerts: int = 0
+
+    @property
+    def total(self) -> int:
+        """How many alerts it speaks of."""
+        return max(1, self.alerts, len(self.members))
 
     @property
     def is_page(self) -> bool:
@@ -102,6 +109,7 @@ class Notification:
             "links": [{"href": link.href, "text": link.text} for link in self.links],
             "members": [_member_json(member) for member in self.members],
             "note": self.note,
+            "alerts": self.alerts,
         }
 
     @classmethod

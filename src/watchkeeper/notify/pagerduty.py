@@ -176,8 +176,8 @@ def _details(notification: Notification, shown: int, text: int) -> dict[str, Any
             }
             for member in notification.members[:shown]
         ]
-        if shown < len(notification.members):
-            details["alerts_not_shown"] = len(notification.members) - shown
+        if shown < notification.total:
+            details["alerts_not_shown"] = notification.total - shown
     return {name: value for name, value in details.items() if value not in (None, "", {}, [])}
 
 

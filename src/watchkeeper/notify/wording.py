@@ -66,7 +66,7 @@ def words(notification: Notification) -> Words:
         headline=_headline(notification),
         facts=tuple(_facts(notification)),
         alerts=tuple(_alert(member) for member in shown),
-        alerts_left_out=len(members) - len(shown),
+        alerts_left_out=notification.total - len(shown) if members else 0,
         links=tuple(_links(notification.links)),
     )
 
@@ -90,10 +90,10 @@ def shortened(text: str, limit: int) -> str:
 
 def _headline(notification: Notification) -> str:
     headline = one_line(notification.summary) or one_line(notification.alertname) or "alert"
-    count = f"{len(notification.members)} alerts: "
-    if len(notification.members) < 2 or headline.startswith(count):
+    counts = [f"{notification.total:{form}} alerts: " for form in ("", ",")]
+    if notification.total < 2 or headline.startswith(tuple(counts)):
         return headline
-    return one_line(count + headline)
+    return one_line(counts[0] + headline)
 
 
 def _facts(notification: Notification) -> Iterable[tuple[str, str]]:
@@ -101,7 +101,7 @@ def _facts(notification: Notification) -> Iterable[tuple[str, str]]:
         ("What", _headline(notification)),
         ("Description", one_line(notification.annotations.get("description", ""), 1000)),
         ("Alert", one_line(notification.alertname)),
-        ("Alerts", _counts(notification.members)),
+        ("Alerts", _counts(notification)),
         ("Since", _moment(notification.starts_at)),
         ("Until", _moment(notification.ends_at) if notification.ends_at else ""),
         ("Value", _value(notification.value)),
@@ -113,10 +113,13 @@ def _facts(notification: Notification) -> Iterable[tuple[str, str]]:
     return ((name, value) for name, value in named if value)
 
 
-def _counts(members: tuple[Member, ...]) -> str:
-    """``37: 30 firing, 7 resolved``."""
+def _counts(notification: Notification) -> str:
+    """``37: 30 firing, 7 resolved``; of very many, whose states are not all known here, the number."""
+    members = notification.members
     if not members:
         return ""
+    if notification.total > len(members):
+        return f"{notification.total:,}"
     states = Counter(one_line(member.state, 40) or "unknown" for member in members).most_common()
     counted = [f"{count} {state}" for state, count in states[:_MAX_STATES]]
     rest = sum(count for _, count in states[_MAX_STATES:])
