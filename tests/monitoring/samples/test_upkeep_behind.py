@@ -113,6 +113,25 @@ def test_a_late_row_older_than_all_that_a_restart_reads_back_is_shown_and_its_se
     assert scrape(store, "t", now_ms + 15_000, {A: 3.0}).stale == 1
 
 
+def test_a_series_that_comes_back_is_judged_by_its_own_last_sample_and_not_by_its_group(
+    tmp_path: Path, clock: ManualClock
+) -> None:
+    store = opened(tmp_path, clock)
+    first_ms = to_ms(clock.now())
+    store.append_samples("t", [(A, first_ms, 1.0), (B, first_ms, 1.0)])
+    clock.advance(100)
+    run_upkeep(store)  # the row is in a part, and leaves the memory with the next one
+    clock.advance(100)
+    now_ms = to_ms(clock.now())
+    for second in range(3):
+        store.append_samples("t", [(A, now_ms + 1000 * second, 2.0)])
+    (head,) = (group.head for group in store.groups_under("t"))
+    assert head.first_ms == now_ms
+    result = store.append_samples("t", [(B, now_ms - 4000, 3.0), (A, now_ms - 4000, 9.0)])
+    assert (result.appended, result.out_of_order) == (1, 1)
+    assert everything(store)[B] == of([(first_ms, 1.0), (now_ms - 4000, 3.0)])
+
+
 class NoParts(Disk):
     """The log can be written, parts cannot: a quota, or the last free bytes of a disk."""
 

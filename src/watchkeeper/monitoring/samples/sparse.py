@@ -14,6 +14,7 @@ import numpy as np
 
 from watchkeeper.monitoring.labels import Ints, Labels
 from watchkeeper.monitoring.samples.group import AppendResult, Group
+from watchkeeper.monitoring.samples.head import NEVER_MS
 
 if TYPE_CHECKING:
     from watchkeeper.monitoring.samples.store import SampleStore
@@ -73,10 +74,10 @@ class Sparse:
             new = self._with_news(group, by_times, placed)
             biggest = max(new, key=lambda times: len(new[times]), default=None)
             for times, members in new.items():
-                if times == biggest:
+                # What is older than the group's rows has no place there, however old its own series is.
+                if times == biggest and times[0] >= group.head.first_ms:
                     placed.append((group, members, None))
-                    if times[0] >= group.head.first_ms:  # else a newcomer's sample has no row to go to
-                        keeps.setdefault(times, members)
+                    keeps.setdefault(times, members)
                 else:
                     placed.append((self._new_group(), members, group))
         for times, members in fresh.items():
@@ -113,6 +114,7 @@ class Sparse:
         if moved_from is not None:
             before = moved_from.columns(members)
             newest, cells = moved_from.head.newest(before)
+            newest = np.where(newest == NEVER_MS, moved_from.head.evicted_ms, newest)
         columns = group.columns(members)
         for labels in members:
             self._group_of[labels] = group
