@@ -219,10 +219,9 @@ def _existing(place: Path) -> Store:
 
 def _writable(place: Path) -> Store:
     """The store, for writing. One that is not there, or of another version, is left to `serve`."""
-    from watchkeeper.store.database import open_store
+    from watchkeeper.store.database import open_existing
 
-    _existing(place).close()
-    return open_store(place)
+    return open_existing(place, write=True)
 
 
 def _actor() -> str:
