@@ -15,6 +15,7 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 from watchkeeper.store.types import CanonicalJson, RowId, SampleValue, UtcMicros
@@ -170,6 +171,77 @@ oncall_overrides = Table(
     CheckConstraint("starts_at < ends_at", name="forwards"),
     Index("ix_oncall_overrides_rota_ends_at", "rota", "ends_at"),
     sqlite_autoincrement=True,  # people cancel by id: one that was used is never used again
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("username", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("password_hash", Text),  # NULL: comes in by a link only
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("disabled_at", UtcMicros),
+    Column("password_changed_at", UtcMicros),
+    UniqueConstraint("username"),
+    CheckConstraint("role IN ('viewer', 'responder', 'admin')", name="role"),
+    sqlite_autoincrement=True,  # the id of somebody who was there is never somebody else's
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", Text, primary_key=True),  # SHA-256, hex; the token itself is kept nowhere
+    Column("user_id", RowId, ForeignKey("users.id"), nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("seen_at", UtcMicros, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("via", Text, nullable=False),  # password | link
+    Column("user_agent", Text, nullable=False),
+    CheckConstraint("via IN ('password', 'link')", name="via"),
+    Index("ix_sessions_user_id", "user_id"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("name", Text, nullable=False),
+    Column("token_hash", Text, nullable=False),
+    Column("scopes", CanonicalJson, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("last_used_at", UtcMicros),
+    Column("revoked_at", UtcMicros),
+    Column("revoked_by", Text),
+    UniqueConstraint("token_hash"),
+    sqlite_autoincrement=True,  # the journal names tokens by their number too
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_hash", Text, primary_key=True),
+    Column("user_id", RowId, ForeignKey("users.id")),  # NULL: whoever becomes the first admin
+    Column("role", Text, nullable=False),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", UtcMicros, nullable=False),
+    Column("used_at", UtcMicros),
+    CheckConstraint("role IN ('viewer', 'responder', 'admin')", name="role"),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", Text, primary_key=True),  # user:<name> or from:<address>
+    Column("failures", Integer, nullable=False),  # of the streak that goes on
+    Column("first_at", UtcMicros, nullable=False),
+    Column("last_at", UtcMicros, nullable=False),
+    Column("blocked_until", UtcMicros),
 )
 
 leases = Table(
