@@ -15,7 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from watchkeeper.cli.figures import duration, figure, sparkline
+from watchkeeper.monitoring.figures import duration, figure, sparkline
 
 MARKS = {
     "met": ("●", "green"),

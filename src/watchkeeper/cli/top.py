@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from watchkeeper.cli.places import DATA_HELP, data_directory
+
 ASK_SECONDS = 5.0
+SERVER_HELP = "Another machine's Watchkeeper; WATCHKEEPER_TOKEN holds an API token for it."
 
 
 def top(
     server: Annotated[
         str | None,
-        typer.Option("--server", envvar="WATCHKEEPER_SERVER", help="The running Watchkeeper's address."),
+        typer.Option("--server", envvar="WATCHKEEPER_SERVER", help=SERVER_HELP),
     ] = None,
+    data: Annotated[Path | None, typer.Option("--data", help=DATA_HELP)] = None,
+    note: Annotated[str, typer.Option("--note", envvar="WATCHKEEPER_TOP_NOTE", hidden=True)] = "",
     once: Annotated[bool, typer.Option("--once", help="Print the view once and end.")] = False,
     interval: Annotated[float, typer.Option("--interval", min=0.2, help="Seconds between two looks.")] = 1.0,
 ) -> None:
     """Layers, signals, thresholds, alerts, pages and verdicts, live. Ctrl-C ends it."""
-    from rich.console import Console
+    from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text
 
-    from watchkeeper.app.settings import read_settings
+    from watchkeeper.app.settings import SettingsError, read_settings
     from watchkeeper.cli.terminal import render
     from watchkeeper.store.clock import SystemClock
 
-    address = (server or read_settings().url).rstrip("/")
+    if server is not None:
+        ask = partial(_over_http, server.rstrip("/"))
+    else:
+        try:
+            ask = partial(_locally, read_settings(data=data_directory(data)).watch_socket)
+        except SettingsError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(1) from None
     console = Console()
     if once:
-        overview, problem = _ask(address)
+        overview, problem = ask()
         if overview is None:
             typer.echo(problem, err=True)
             raise typer.Exit(1)
@@ -38,24 +52,42 @@ def top(
     clock = SystemClock()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
-            overview, problem = _ask(address)
+            overview, problem = ask()
             if overview is not None:
-                live.update(render(overview, console.width, console.height), refresh=True)
+                shown = render(overview, console.width, console.height - bool(note))
+                live.update(Group(shown, Text(note, overflow="ellipsis")) if note else shown, refresh=True)
             else:
                 live.update(Text(f"▲ {problem}", style="yellow"), refresh=True)
             clock.sleep(interval)
 
 
-def _ask(address: str) -> tuple[dict[str, Any] | None, str]:
+def _locally(socket: Path) -> tuple[dict[str, Any] | None, str]:
+    """The overview of the Watchkeeper whose data directory holds ``socket``, or why there is none."""
+    import json
+
+    from watchkeeper.app.wire import WireError, ask_blocking
+
+    try:
+        document: dict[str, Any] = json.loads(ask_blocking(socket, "overview", {}, ASK_SECONDS))
+    except WireError as error:
+        return None, f"{error} (in {socket.parent})"
+    return document, ""
+
+
+def _over_http(address: str) -> tuple[dict[str, Any] | None, str]:
     """The overview of the Watchkeeper at ``address``, or why there is none."""
     import json
+    import os
     import urllib.error
     import urllib.request
 
     if not address.startswith(("http://", "https://")):
         return None, f"{address!r} is no address; give one such as http://127.0.0.1:8321"
     try:
-        with urllib.request.urlopen(f"{address}/api/overview", timeout=ASK_SECONDS) as answer:  # noqa: S310
+        request = urllib.request.Request(f"{address}/api/overview")  # noqa: S310 - http or https, see above
+        if token := os.environ.get("WATCHKEEPER_TOKEN"):
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:  # noqa: S310
             document: dict[str, Any] = json.load(answer)
             return document, ""
     except urllib.error.HTTPError as error:

@@ -20,8 +20,11 @@ from watchkeeper.app import signals, wire
 from watchkeeper.app.instance import bind
 from watchkeeper.app.metrics import new_registry
 from watchkeeper.app.settings import Settings, SettingsError
+from watchkeeper.console.console import Console
 from watchkeeper.console.server import create_app
 from watchkeeper.store.clock import SystemClock
+from watchkeeper.store.database import open_store
+from watchkeeper.store.errors import StoreError
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +86,15 @@ def run_web(settings: Settings) -> int:
     except SettingsError as error:
         log.error("%s", error)
         return 1
-    with listener:
-        app = create_app(LocalRoles(settings), SystemClock(), new_registry())
+    clock = SystemClock()
+    try:
+        store = open_store(settings.data, clock)
+    except StoreError as error:
+        listener.close()
+        log.error("%s", error)
+        return 1
+    with listener, store:
+        app = create_app(Console(settings, store, LocalRoles(settings), clock), new_registry())
         config = uvicorn.Config(
             app,
             http=ImpatientProtocol,

@@ -1,24 +1,30 @@
 """The web application: what answers at which address. Imported only by the role ``web``.
 
 Always true: every response carries the strict headers, also errors and what nothing answers; HEAD is answered
-as GET without its body; a defect is answered as Prometheus' envelope, and only the log has the details
-(tests/console/test_server.py).
+as GET without its body; a refusal or a defect is answered to programs as Prometheus' envelope, and only the
+log has the details (tests/console/test_server.py).
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from prometheus_client import CollectorRegistry
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchkeeper import __version__
-from watchkeeper.console import document, health, overview, prometheus, webhooks
-from watchkeeper.console.roles import Roles
-from watchkeeper.store.clock import Clock
+from watchkeeper.access.models import Scope as AccessScope
+from watchkeeper.console import health, overview, prometheus, static_files, stream, webhooks
+from watchkeeper.console.console import Console
+from watchkeeper.console.gate import ForbiddenError, SignInNeededError, needs, sign_in_address
+from watchkeeper.console.pages import document, home, sign_in
+from watchkeeper.console.rendering import seen_other
+from watchkeeper.store.errors import StoreError
 
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -28,7 +34,7 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_KINDS = {404: "not_found", 405: "bad_data"}
+_KINDS = {400: "bad_data", 404: "not_found", 405: "bad_data", 409: "conflict", 413: "bad_data"}
 
 
 class StrictHeaders:
@@ -55,40 +61,93 @@ class StrictHeaders:
         await self._app(scope, receive, strict)
 
 
-def create_app(roles: Roles, clock: Clock, registry: CollectorRegistry) -> ASGIApp:
-    """The application, asking ``roles`` for what it does not know itself."""
-    return StrictHeaders(application(roles, clock, registry))
+PAGES = (home, document)
+"""The pages' modules; each has ``router(console)``, whose routes declare the scope that they need."""
+API = ()
+"""As :data:`PAGES`, for the JSON API."""
 
 
-def application(roles: Roles, clock: Clock, registry: CollectorRegistry) -> FastAPI:
+def create_app(console: Console, registry: CollectorRegistry) -> ASGIApp:
+    """The application. ``registry`` holds this process' own metrics."""
+    return StrictHeaders(application(console, registry))
+
+
+def application(console: Console, registry: CollectorRegistry) -> FastAPI:
     """What answers at which address, without the headers."""
     app = FastAPI(
         title="Watchkeeper",
         version=__version__,
-        openapi_url="/api/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
     )
-    app.include_router(prometheus.router(roles, clock))
-    app.include_router(overview.router(roles))
-    app.include_router(document.router(roles))
-    app.include_router(webhooks.router(roles))
-    app.include_router(health.router(roles, registry))
-    app.add_exception_handler(HTTPException, _refused)
+    app.state.gate = console.gate
+    may_read, may_query = Depends(needs(AccessScope.READ)), Depends(needs(AccessScope.METRICS))
+    app.include_router(prometheus.router(console.roles, console.clock), dependencies=[may_query])
+    app.include_router(overview.router(console.roles), dependencies=[may_read])
+    app.include_router(webhooks.router(console.roles))
+    app.include_router(health.router(console.roles, registry))
+    app.include_router(static_files.router(console.pages))
+    app.include_router(stream.router(console.stream))
+    app.include_router(sign_in.router(console))
+    for module in (*PAGES, *API):
+        app.include_router(module.router(console))
+
+    @app.get("/api/openapi.json", include_in_schema=False, dependencies=[may_read])
+    async def openapi() -> Response:
+        return Response(json.dumps(app.openapi()), media_type="application/json")
+
+    async def refused(request: Request, error: Exception) -> Response:
+        return await _refused(console, request, error)
+
+    for kind in (HTTPException, SignInNeededError, ForbiddenError, RequestValidationError, StoreError):
+        app.add_exception_handler(kind, refused)
     app.add_exception_handler(Exception, _defect)
     return app
 
 
-def _refused(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    if error.status_code == 404:
-        message = f"nothing answers at {request.url.path}; /api/openapi.json lists what does"
-    elif error.status_code == 405:
-        message = f"{request.url.path} does not answer {request.method}"
+async def _refused(console: Console, request: Request, error: Exception) -> Response:
+    """An answer for a request that cannot be granted: a page for people, an envelope for programs."""
+    path = request.url.path
+    headers: Mapping[str, str] | None = None
+    if isinstance(error, SignInNeededError):
+        if _for_people(request):
+            return seen_other(sign_in_address(request) if request.method == "GET" else "/sign-in")
+        status, headers = 401, {"WWW-Authenticate": 'Bearer realm="Watchkeeper"'}
+        kind, message = "unauthorized", "sign in, or send an API token as Authorization: Bearer wk_..."
+    elif isinstance(error, ForbiddenError):
+        status, kind, message = 403, "forbidden", str(error)
+    elif isinstance(error, RequestValidationError):
+        status, kind, message = 400, "bad_data", _invalid(error)
+    elif isinstance(error, StoreError):
+        status, kind, message = 503, "unavailable", str(error)
     else:
-        message = error.detail
-    kind = _KINDS.get(error.status_code, "internal")
-    return _envelope(error.status_code, kind, message, error.headers)
+        assert isinstance(error, HTTPException)
+        status, headers = error.status_code, error.headers
+        kind, message = _KINDS.get(status, "internal"), error.detail
+        if status == 404 and message in ("", "Not Found"):
+            message = f"nothing answers at {path}"
+        elif status == 405:
+            message = f"{path} does not answer {request.method}"
+    if not _for_people(request):
+        return _envelope(status, kind, message, headers)
+    identity = await console.gate.identify(request) if not isinstance(error, StoreError) else None
+    return await console.page(request, identity, "refused.html", status=status, message=message)
+
+
+def _for_people(request: Request) -> bool:
+    path = request.url.path
+    return not path.startswith(("/api/", "/events", "/static/")) and "text/html" in request.headers.get(
+        "accept", ""
+    )
+
+
+def _invalid(error: RequestValidationError) -> str:
+    said = [
+        f"{'.'.join(str(part) for part in one['loc'][1:]) or one['loc'][0]}: {one['msg']}"
+        for one in error.errors()[:10]
+    ]
+    return "; ".join(said)
 
 
 def _defect(_: Request, error: Exception) -> Response:

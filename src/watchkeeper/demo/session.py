@@ -13,19 +13,26 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 from aiohttp import web
 
+from watchkeeper.access import links, users
+from watchkeeper.access.models import Role
+from watchkeeper.app.settings import prepare_data_directory
 from watchkeeper.demo.children import Child, Program, wait_ready
 from watchkeeper.demo.errors import DemoError
 from watchkeeper.demo.faults import Board
 from watchkeeper.demo.pager import Pager
 from watchkeeper.demo.platform import Platform, Report, answers_http
 from watchkeeper.store.clock import Clock
+from watchkeeper.store.database import open_store
 
+ACTOR = "component:demo"
+LINK_LIFETIME = timedelta(hours=24)
 OPEN_PATHS = ("/pager", "/heartbeat")
 """What Watchkeeper calls: pages are signed, and a heartbeat says nothing."""
 
@@ -100,11 +107,10 @@ async def _live(platform: Platform, wish: Wish, show: Show) -> None:
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", settings.control_port).start()
-        if wish.watchkeeper:
-            await _start_watchkeeper(platform, wish)
+        link = await _start_watchkeeper(platform, wish) if wish.watchkeeper else ""
         platform.say("ready; break it with: watchkeeper demo break " + "|".join(board.names))
         keeping = asyncio.create_task(platform.keep())
-        watching = asyncio.create_task(_top(platform, wish, show))
+        watching = asyncio.create_task(_top(platform, wish, show, link))
         try:
             await asyncio.wait({keeping, watching}, return_when=asyncio.FIRST_COMPLETED)
             for task in (keeping, watching):
@@ -120,13 +126,15 @@ async def _live(platform: Platform, wish: Wish, show: Show) -> None:
         await runner.cleanup()
 
 
-async def _start_watchkeeper(platform: Platform, wish: Wish) -> None:
+async def _start_watchkeeper(platform: Platform, wish: Wish) -> str:
+    """Start it on the platform; the one-time link into its console."""
     home = platform.settings.path
     runbook = home / "runbook.yaml"
     runbook.write_bytes(
         importlib.resources.files("watchkeeper.runbook").joinpath("default.yaml").read_bytes()
     )
     files = ("--runbook", str(runbook), "--overlay", str(home / "overlay.yaml"), "--data", str(home / "data"))
+    link = await asyncio.to_thread(_sign_in_link, platform, wish)
     child = await platform.add(
         Program(
             name="watchkeeper",
@@ -144,16 +152,37 @@ async def _start_watchkeeper(platform: Platform, wish: Wish) -> None:
         return await answers_http(platform.session, f"{wish.url}/readyz")
 
     await wait_ready("watchkeeper serve", answers, child, platform.clock, within_seconds=45)
-    platform.say(f"Watchkeeper watches it; see {wish.url} or: watchkeeper top --server {wish.url}")
+    platform.say(f"Watchkeeper watches it; see {wish.url} or: watchkeeper top --data {home / 'data'}")
+    platform.say(f"open it, signed in (the link works once): {link}")
     platform.say(f"its alerts: watchkeeper alerts --data {home / 'data'}")
+    return link
 
 
-async def _top(platform: Platform, wish: Wish, show: Show) -> None:
+def _sign_in_link(platform: Platform, wish: Wish) -> str:
+    """An administrator's account for whoever runs the demo, and the way into it."""
+    data = platform.settings.path / "data"
+    prepare_data_directory(data)
+    with open_store(data, platform.clock) as store, store.write() as conn:
+        now = platform.clock.now()
+        user = users.create(conn, now, username="primary", name="Primary on call", role=Role.ADMIN, by=ACTOR)
+        token = links.create(conn, now, user=user, role=Role.ADMIN, by=ACTOR, lifetime=LINK_LIFETIME)
+    return f"{wish.url}/sign-in/link/{token}"
+
+
+async def _top(platform: Platform, wish: Wish, show: Show, link: str) -> None:
     """The live view; returns when it ends, and never where there is none."""
     if not (wish.watchkeeper and wish.top):
         await asyncio.Event().wait()
-    command = (sys.executable, "-m", "watchkeeper.cli.main", "top", "--server", wish.url)
-    program = Program("top", command, log=None, orphan_signal=signal.SIGTERM, interactive=True)
+    data = platform.settings.path / "data"
+    command = (sys.executable, "-m", "watchkeeper.cli.main", "top", "--data", str(data))
+    program = Program(
+        "top",
+        command,
+        log=None,
+        environment={"WATCHKEEPER_TOP_NOTE": f" the console, signed in (once): {link}"},
+        orphan_signal=signal.SIGTERM,
+        interactive=True,
+    )
     child: Child = await platform.add(program)
     show.covered = True
     try:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from watchkeeper.cli.figures import duration, figure, sparkline
+from watchkeeper.monitoring.figures import duration, figure, sparkline
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""Who asks, and whether they may: a session's cookie or an API token, its scopes, and whence a change comes.
+
+Always true: a test walks all routes, and each is open on purpose or declares the scope that it needs; a
+request that changes something and carries a cookie is taken only from our own pages, which browsers tell by
+``Sec-Fetch-Site`` or ``Origin``; no browser sends a bearer token by itself, so that needs neither
+(tests/console/test_gate.py).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Annotated
+from urllib.parse import quote, urlsplit
+
+from fastapi import Depends, Request, Response
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from watchkeeper.access import sessions, tokens
+from watchkeeper.access.models import Identity, Scope
+from watchkeeper.store.clock import Clock
+from watchkeeper.store.database import Store
+from watchkeeper.store.errors import StoreError
+
+log = logging.getLogger(__name__)
+
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+NAME = "watchkeeper_session"
+COOKIE_SECONDS = 14 * 86400
+NOTE_SECONDS = 60.0
+MAX_TOKEN = 200
+"""Longer than any token of ours: what is longer is not looked up."""
+
+
+class SignInNeededError(Exception):
+    """Nobody is signed in; a page leads to the sign-in, the API answers 401."""
+
+
+class ForbiddenError(Exception):
+    """Somebody is signed in who may not do this; the message says what is missing."""
+
+
+class Gate:
+    """Finds out who asks. ``base`` is where people reach us; with https, cookies are bound to it."""
+
+    def __init__(self, store: Store, clock: Clock, base: str) -> None:
+        self._store = store
+        self._clock = clock
+        self._base = base
+        self._noted: dict[str, float] = {}
+
+    @property
+    def secure(self) -> bool:
+        """Whether people reach us over TLS."""
+        return self._base.startswith("https://")
+
+    @property
+    def cookie(self) -> str:
+        """The session cookie's name; browsers hold one with ``__Host-`` to this host, path and TLS."""
+        return f"__Host-{NAME}" if self.secure else NAME
+
+    async def identify(self, request: Request) -> Identity | None:
+        """Who asks; None for nobody that we know (no, expired or ended session or token)."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and given:
+            return await run_in_threadpool(self._token, given.strip())
+        token = request.cookies.get(self.cookie)
+        if not token or len(token) > MAX_TOKEN:
+            return None
+        return await run_in_threadpool(self._session, token)
+
+    def _token(self, token: str) -> Identity | None:
+        if len(token) > MAX_TOKEN:
+            return None
+        with self._store.read() as conn:
+            found = tokens.identify(conn, self._clock.now(), token)
+        if found is not None and self._to_note(f"token {found.name}"):
+            self._note(lambda conn, now: tokens.used(conn, now, token))
+        return found
+
+    def _session(self, token: str) -> Identity | None:
+        with self._store.read() as conn:
+            found = sessions.identify(conn, self._clock.now(), token)
+        if found is not None and found.session is not None and self._to_note(session := found.session):
+            self._note(lambda conn, now: sessions.seen(conn, now, session))
+        return found
+
+    def _to_note(self, key: str) -> bool:
+        """Whether to write that ``key`` was used: once a minute, so that reading rarely waits for it."""
+        now = self._clock.monotonic()
+        if now - self._noted.get(key, -NOTE_SECONDS) < NOTE_SECONDS:
+            return False
+        if len(self._noted) > 10_000:
+            self._noted.clear()
+        self._noted[key] = now
+        return True
+
+    def _note(self, write: Callable[[Connection, datetime], None]) -> None:
+        try:
+            with self._store.write() as conn:
+                write(conn, self._clock.now())
+        except StoreError as error:
+            log.warning("it could not be noted that a session or token was used: %s", error)
+
+    def own(self, request: Request) -> bool:
+        """Whether the request comes from our own pages, or from no page at all."""
+        site = request.headers.get("sec-fetch-site")
+        if site is not None:
+            return site == "same-origin"
+        origin = request.headers.get("origin")
+        if origin is None:
+            return False
+        parts = urlsplit(origin)
+        return parts.scheme in ("http", "https") and parts.netloc == request.headers.get("host")
+
+    def remember(self, response: Response, token: str) -> None:
+        """Give the browser its session."""
+        response.set_cookie(
+            self.cookie,
+            token,
+            max_age=COOKIE_SECONDS,
+            path="/",
+            secure=self.secure,
+            httponly=True,
+            samesite="lax",
+        )
+
+    def forget(self, response: Response) -> None:
+        """Take the browser's session away."""
+        response.delete_cookie(self.cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
+
+
+def needs(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
+    """A dependency that lets in whoever has ``scope``, and says who it is.
+
+    Raises :class:`SignInNeededError` or :class:`ForbiddenError`, which the application answers.
+    """
+
+    async def identity(request: Request) -> Identity:
+        gate: Gate = request.app.state.gate
+        found = await gate.identify(request)
+        if found is None:
+            raise SignInNeededError
+        if request.method not in SAFE and found.kind == "person" and not gate.own(request):
+            raise ForbiddenError(
+                "this change did not come from a page of Watchkeeper, so it was not made; "
+                "programs use an API token (watchkeeper tokens create)"
+            )
+        if not found.may(scope):
+            raise ForbiddenError(f"{found.display} may not do this: it needs the scope {scope}")
+        return found
+
+    identity.scope = scope  # type: ignore[attr-defined]  # read by the test that walks all routes
+    return identity
+
+
+Reader = Annotated[Identity, Depends(needs(Scope.READ))]
+"""Whoever may see what pages show."""
+Querier = Annotated[Identity, Depends(needs(Scope.METRICS))]
+"""Whoever may query metrics."""
+Responder = Annotated[Identity, Depends(needs(Scope.RESPOND))]
+"""Whoever may acknowledge, silence and stand in."""
+Admin = Annotated[Identity, Depends(needs(Scope.ADMIN))]
+"""Whoever may change users and tokens."""
+
+
+def sign_in_address(request: Request) -> str:
+    """Where to sign in, and come back to the page asked for."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return "/sign-in" if wanted == "/" else f"/sign-in?next={quote(wanted, safe='')}"
+
+
+def local_path(wanted: str | None) -> str:
+    """``wanted`` where it is an address of ours, else home: nobody is sent to another host."""
+    if not wanted or not wanted.startswith("/") or wanted.startswith(("//", "/\\")) or len(wanted) > 2000:
+        return "/"
+    if not wanted.isprintable() or "\\" in wanted or urlsplit(wanted).netloc:
+        return "/"
+    return wanted
