@@ -10,12 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from watchkeeper.app.wire import WireError, ask_blocking
 from watchkeeper.cli.terminal import render
 from watchkeeper.demo.children import free_ports
 
@@ -42,14 +42,13 @@ WARM_UP_SECONDS = 90
 PAGE_SECONDS = 120
 
 
-def overview(url: str) -> dict[str, Any] | None:
+def overview(data: Path) -> dict[str, Any] | None:
     """What the running demo shows; None while it does not answer."""
     try:
-        with urllib.request.urlopen(f"{url}/api/overview", timeout=5) as answer:
-            document: dict[str, Any] = json.load(answer)
-            return document
-    except OSError:
+        document: dict[str, Any] = json.loads(ask_blocking(data / "watch.sock", "overview", {}, 5))
+    except WireError:
         return None
+    return document
 
 
 def draw(document: dict[str, Any], path: Path) -> None:
@@ -64,19 +63,18 @@ def draw(document: dict[str, Any], path: Path) -> None:
 def main(path: Path) -> None:
     """Run the demo until a page fires, and draw it."""
     port = free_ports(1)[0]
-    url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as somebody else
         command = [sys.executable, "-m", "watchkeeper.cli.main", "demo"]
-        place = ["--dir", f"{folder}/demo"]
+        place, data = ["--dir", f"{folder}/demo"], Path(folder, "demo", "data")
         demo = subprocess.Popen([*command, "start", "--no-top", "--listen", f"127.0.0.1:{port}", *place])
         try:
-            _until(lambda: overview(url) is not None, 60)
+            _until(lambda: overview(data) is not None, 60)
             time.sleep(WARM_UP_SECONDS)
             subprocess.run([*command, "break", "api", *place], check=True)
-            _until(lambda: _paged(overview(url)), PAGE_SECONDS)
+            _until(lambda: _paged(overview(data)), PAGE_SECONDS)
             time.sleep(15)
-            document = overview(url)
+            document = overview(data)
             assert document is not None
             draw(document, path)
         finally:

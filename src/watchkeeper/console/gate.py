@@ -27,7 +27,7 @@ from watchkeeper.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-NAME = "watchkeeper_session"
+NAME = "watchkeeper-session"
 COOKIE_SECONDS = 14 * 86400
 NOTE_SECONDS = 60.0
 MAX_TOKEN = 200

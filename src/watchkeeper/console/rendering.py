@@ -30,7 +30,7 @@ CONTENT_SECURITY_POLICY = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 THEMES = ("auto", "light", "dark")
-FLASH = "watchkeeper_flash"
+FLASH = "watchkeeper-flash"
 LONGEST_TEXT = 2000
 """What is longer is cut in pages, and said to be: a label of a megabyte is no reading."""
 MARKS = {
