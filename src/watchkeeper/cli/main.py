@@ -12,7 +12,20 @@ from typing import Annotated
 import typer
 
 from watchkeeper import __version__
-from watchkeeper.cli import alerts, demo, journal, oncall, roles, rules, runbook, serve, silences, top
+from watchkeeper.cli import (
+    alerts,
+    demo,
+    journal,
+    oncall,
+    roles,
+    rules,
+    runbook,
+    serve,
+    silences,
+    tokens,
+    top,
+    users,
+)
 
 app = typer.Typer(
     name="watchkeeper",
@@ -30,6 +43,8 @@ app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(demo.app, name="demo")
 app.command("role", hidden=True)(roles.role)
 
