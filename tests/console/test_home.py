@@ -45,7 +45,8 @@ def alert(**more: Any) -> dict[str, Any]:
     return {
         "fingerprint": "f" * 16, "alertname": "ApiErrorRatePage", "severity": "page", "clause": None,
         "state": "firing", "labels": {"service": "backend"}, "summary": "API error rate 7.2 %",
-        "value": 0.072,        "active_ms": to_ms(NOW) - 240_000, "fired_ms": to_ms(NOW) - 120_000, "inhibited_by": None, **more,
+        "value": 0.072, "active_ms": to_ms(NOW) - 240_000, "fired_ms": to_ms(NOW) - 120_000,
+        "inhibited_by": None, **more,
     }  # fmt: skip
 
 
