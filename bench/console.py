@@ -1,11 +1,11 @@
-"""The console under use: fifty people reading, a hundred event streams open, a hundred thousand journal entries.
+"""The console under use: fifty people reading, a hundred event streams, a hundred thousand journal entries.
 
-``watchkeeper serve`` with all its roles on the shipped runbook scrapes a target whose twenty services fail, so
-that twenty pages fire. Its journal has 100,000 entries from before. A hundred clients keep ``/events`` open;
-an entry is appended every second, so that each of them is told something. Fifty people each ask for the home
-page, the page of a firing alert and the API's list of alerts in turn, pausing ``--pause`` seconds (on average;
-between half and one and a half) after each answer, as somebody does who reads. Everything runs on one machine:
-this bench's own clients take their share of it.
+``watchkeeper serve`` with all its roles on the shipped runbook scrapes a target whose twenty services fail,
+so that twenty pages fire. Its journal has 100,000 entries from before. A hundred clients keep ``/events``
+open; an entry is appended every second, so that each of them is told something. Fifty people each ask for the
+home page, the page of a firing alert and the API's list of alerts in turn, pausing ``--pause`` seconds (on
+average; between half and one and a half) after each answer, as somebody does who reads. Everything runs on
+one machine: this bench's own clients take their share of it.
 
 ``violations`` counts answers that were not 200, routes whose 99th percentile is 200 ms or more, a first load
 (the home page with its style, script and icon) of 200 kB or more, and streams that were not told.
@@ -92,6 +92,22 @@ def main(argv: Sequence[str]) -> int:
         },
     )
     return 0
+
+
+_HAPPENING = """
+import sys, time
+from pathlib import Path
+from watchkeeper.store import journal
+from watchkeeper.store.clock import SystemClock
+from watchkeeper.store.database import open_existing
+
+store, clock = open_existing(Path(sys.argv[1]), write=True), SystemClock()
+end = time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    with store.write() as conn:
+        journal.append(conn, clock.now(), "bench.tick", "component:bench", "bench", {"summary": "tick"})
+    time.sleep(1)
+"""
 
 
 class _Result:
@@ -233,18 +249,8 @@ async def _listen(url: str, headers: dict[str, str], told: list[int], number: in
 
 async def _happen(data: Path, end: float) -> None:
     """An entry a second, written by a process of its own as another role would."""
-    program = (
-        "import sys, time; from pathlib import Path; from watchkeeper.store import journal;"
-        "from watchkeeper.store.clock import SystemClock; from watchkeeper.store.database import open_existing\n"
-        "store = open_existing(Path(sys.argv[1]), write=True)\n"
-        "end = time.monotonic() + float(sys.argv[2])\n"
-        "while time.monotonic() < end:\n"
-        "    with store.write() as conn:\n"
-        "        journal.append(conn, SystemClock().now(), 'bench.tick', 'component:bench', 'bench', {'summary': 'x'})\n"
-        "    time.sleep(1)\n"
-    )
     seconds = max(1.0, end - time.monotonic())
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(data), str(seconds))
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _HAPPENING, str(data), str(seconds))
     await process.wait()
 
 
