@@ -74,8 +74,8 @@ system:
 	  echo "not root: tests that drive$$missing are skipped (apt-get install$$missing brings them)"; \
 	fi
 
-screenshot: setup  ## the picture in the README, from a running demo
-	$(BIN)/python -m tests.screenshot docs/images/top.svg
+screenshot: setup system  ## the pictures in the README, from a running demo
+	$(BIN)/python -m tests.screenshot docs/images
 
 clean:
 	rm -rf $(VENV) artifacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
