@@ -1,4 +1,4 @@
-"""The pictures in the README: a real demo, broken for real, seen in the console and through ``watchkeeper top``.
+"""The pictures in the README: a real demo, broken for real, seen in the console and in ``watchkeeper top``.
 
 ``python -m tests.screenshot DIRECTORY`` starts the demo, breaks the API, waits for the page, and takes
 ``console.png``, ``alert.png``, ``phone.png`` and ``top.svg``.

@@ -1,4 +1,4 @@
-"""A page at night, from the sign-in to the journal: alert, chart, acknowledge, silence, proof; by keyboard too."""
+"""A page at night, from the sign-in to the journal: alert, chart, acknowledge, silence; by keyboard too."""
 
 from __future__ import annotations
 
