@@ -12,7 +12,19 @@ from typing import Annotated
 import typer
 
 from watchkeeper import __version__
-from watchkeeper.cli import alerts, demo, journal, oncall, roles, rules, runbook, serve, silences, top
+from watchkeeper.cli import (
+    alerts,
+    demo,
+    journal,
+    oncall,
+    receivers,
+    roles,
+    rules,
+    runbook,
+    serve,
+    silences,
+    top,
+)
 
 app = typer.Typer(
     name="watchkeeper",
@@ -28,6 +40,7 @@ app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
+app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
 app.add_typer(demo.app, name="demo")
