@@ -17,33 +17,46 @@ from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
 from watchkeeper.monitoring.silences import Silence, SilenceError, Wanted
 from watchkeeper.runbook.models.monitoring import Silencing
 from watchkeeper.store import journal
-from watchkeeper.store.canonical import rfc3339
+from watchkeeper.store.canonical import rfc3339, storable
 from watchkeeper.store.models import silences as table
 
 ACTOR = "component:monitoring"
 CREATED, ENDED, ENDING, EXPIRED = "silence.created", "silence.ended", "silence.ending", "silence.expired"
 
 
-def create(conn: Connection, now: datetime, wanted: Wanted, person: str, policy: Silencing) -> Silence:
-    """Make a silence. Raises :class:`SilenceError` for one that may not be."""
+def create(
+    conn: Connection,
+    now: datetime,
+    wanted: Wanted,
+    person: str,
+    policy: Silencing,
+    *,
+    actor: str | None = None,
+) -> Silence:
+    """Make a silence. ``actor`` is the journal's name for whoever made it, ``person:<person>`` unless given.
+
+    Raises :class:`SilenceError` for one that may not be.
+    """
     silences.check(wanted, now, policy)
     values = {
         "matchers": [[one.name, one.op.value, one.value] for one in wanted.matchers],
         "starts_at": wanted.starts_at,
         "ends_at": wanted.ends_at,
-        "owner": wanted.owner,
-        "reason": wanted.reason,
+        "owner": storable(wanted.owner.strip()),
+        "reason": storable(wanted.reason.strip()),
         "created_at": now,
-        "created_by": person,
+        "created_by": storable(person),
     }
     made = conn.execute(insert(table).values(**values)).inserted_primary_key
     assert made is not None
     silence = _silence(conn.execute(select(table).where(table.c.id == made[0])).one())
-    _append(conn, now, CREATED, f"person:{person}", silence, f"{silence.owner} silenced {words(silence)}")
+    _append(
+        conn, now, CREATED, actor or f"person:{person}", silence, f"{silence.owner} silenced {words(silence)}"
+    )
     return silence
 
 
-def end(conn: Connection, now: datetime, number: int, person: str) -> Silence:
+def end(conn: Connection, now: datetime, number: int, person: str, *, actor: str | None = None) -> Silence:
     """End silence ``number`` early. Raises :class:`SilenceError` where there is none that still stands."""
     row = conn.execute(select(table).where(table.c.id == number, table.c.closed_at.is_(None))).first()
     if row is None or _silence(row).state(now) == "over":
@@ -52,7 +65,8 @@ def end(conn: Connection, now: datetime, number: int, person: str) -> Silence:
         )
     conn.execute(update(table).where(table.c.id == number).values(ended_at=now, closed_at=now))
     silence = _silence(conn.execute(select(table).where(table.c.id == number)).one())
-    _append(conn, now, ENDED, f"person:{person}", silence, f"{person} ended the silence of {words(silence)}")
+    text = f"{person} ended the silence of {words(silence)}"
+    _append(conn, now, ENDED, actor or f"person:{person}", silence, text)
     return silence
 
 
