@@ -19,8 +19,8 @@ from watchkeeper.console.gate import NAME
 DESCRIPTION = """\
 Everything that the pages of Watchkeeper can do, for programs.
 
-Programs send an API token (`Authorization: Bearer wk_...`, made with `watchkeeper tokens create`); what a token
-may do is its scopes. A browser's session cookie works too, for changes only from Watchkeeper's own pages.
+Programs send an API token (`Authorization: Bearer wk_...`, made with `watchkeeper tokens create`); its scopes
+say what it may do. A browser's session cookie works too, for changes only from Watchkeeper's own pages.
 
 An error is always `{"status": "error", "errorType": ..., "error": ...}`; `error` is a sentence for people.
 Bodies are JSON of at most 1 MiB. Times are RFC 3339 in UTC.

@@ -65,7 +65,7 @@ def _rfc3339_ms(name: str, text: str) -> int:
 
 
 def moment(name: str, text: str | None, now: datetime) -> datetime | None:
-    """RFC 3339 (without an offset: UTC), or an age such as ``15m`` or ``7d`` before ``now``; None for none."""
+    """RFC 3339 (UTC without an offset), or an age such as ``15m`` or ``7d`` before ``now``; None for none."""
     if text is None or not text.strip():
         return None
     text = text.strip()
@@ -79,7 +79,8 @@ def moment(name: str, text: str | None, now: datetime) -> datetime | None:
         found = None
     if found is None or not 1970 <= found.year <= 9000:
         raise ParameterError(
-            f'the parameter "{name}" is {text!r}; give a time (2026-01-05T03:00Z) or an age (90s, 15m, 24h, 7d)'
+            f'the parameter "{name}" is {text!r}; '
+            "give a time (2026-01-05T03:00Z) or an age (90s, 15m, 24h, 7d)"
         ) from None
     return found
 

@@ -21,6 +21,7 @@ from watchkeeper import __version__
 from watchkeeper.access.models import Scope as AccessScope
 from watchkeeper.app.wire import WireError
 from watchkeeper.console import health, overview, prometheus, static_files, stream, webhooks
+from watchkeeper.console.api import access, alerts, clauses, oncall, runbook, silences, watching
 from watchkeeper.console.api import journal as journal_api
 from watchkeeper.console.bodies import BoundedBodies
 from watchkeeper.console.console import Console
@@ -84,7 +85,7 @@ _REFUSALS = (
 """What is raised by routes and answered in words; everything else is a defect."""
 PAGES = (home, document_page, journal)
 """The pages' modules; each has ``router(console)``, whose routes declare the scope that they need."""
-API = (journal_api,)
+API = (alerts, silences, oncall, journal_api, clauses, watching, runbook, access)
 """As :data:`PAGES`, for the JSON API."""
 
 

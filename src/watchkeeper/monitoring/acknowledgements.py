@@ -49,11 +49,18 @@ class Acknowledged:
 
 
 def acknowledge(
-    conn: Connection, now: datetime, fingerprints: Collection[str], person: str, note: str = ""
+    conn: Connection,
+    now: datetime,
+    fingerprints: Collection[str],
+    person: str,
+    note: str = "",
+    *,
+    actor: str | None = None,
 ) -> Acknowledged:
     """``person`` takes the firing alerts ``fingerprints``, and those that share their notification.
 
     Part of the caller's transaction. Alerts that somebody has, or that do not fire, stay as they are.
+    ``actor`` is the journal's name for whoever it was where that is no person: ``token:ci``.
     """
     named = alerts.c.fingerprint.in_(list(fingerprints))
     firing = select(alerts).where(alerts.c.state == "firing")
@@ -63,7 +70,7 @@ def acknowledge(
     rows = {row.fingerprint: row for row in (*chosen, *shared)}
     open_rows = [row for _, row in sorted(rows.items()) if row.acked_at is None]
     for row in open_rows:
-        _acknowledge(conn, now, row, person, note)
+        _acknowledge(conn, now, row, person, note, actor or f"person:{person}")
     told: set[str] = set()
     for key in sorted({row.group_key for row in open_rows if row.group_key}):
         told |= _tell(conn, now, key, f"acknowledged by {person}" + (f": {note}" if note else ""))
@@ -74,7 +81,7 @@ def acknowledge(
     )
 
 
-def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str) -> None:
+def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str, actor: str) -> None:
     mine = alerts.c.fingerprint == row.fingerprint
     conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person))
     facts = {
@@ -85,7 +92,7 @@ def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, no
     if note:
         facts["note"] = note
     kind = _KINDS[Happened.ACKNOWLEDGED]
-    journal.append(conn, now, kind, f"person:{person}", f"alert:{row.fingerprint}", facts)
+    journal.append(conn, now, kind, actor, f"alert:{row.fingerprint}", facts)
 
 
 def _tell(conn: Connection, now: datetime, key: str, note: str) -> set[str]:

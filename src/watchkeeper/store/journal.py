@@ -85,7 +85,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries: whatever is given must hold. ``after`` and ``before`` are seqs; ``kind`` may end in ``*``.
+    """Which entries: what is given must hold. ``after`` and ``before`` are seqs; ``kind`` may end in ``*``.
 
     ``actor_kind`` is ``person``, ``component`` or ``token``. Each of ``words`` must stand in the subject, the
     actor, the kind or the summary; case is ignored for the letters a to z. Nothing indexes words: whoever
@@ -280,7 +280,7 @@ def _matching(wanted: Filter) -> Select[Any]:
 
 
 def _holds(word: str) -> ColumnElement[bool]:
-    """Whether an entry speaks of ``word``. The facts are looked at as text first, which is a tenth of the work
+    """Whether an entry speaks of ``word``. The facts are looked at as text first: that is a tenth of the work
     of reading them, and most entries hold no such word."""
     written = json.dumps(word, ensure_ascii=False)[1:-1]
     facts = type_coerce(journal.c.facts, Text)

@@ -16,6 +16,7 @@ from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader
 from watchkeeper.store import journal, journal_search
 from watchkeeper.store.journal import Anchor, ChainReport, Entry
+from watchkeeper.store.journal_search import Found
 
 LONGEST_PAGE = 1000
 SeqInPath = Annotated[int, Path(ge=1, le=reading.LARGEST_SEQ, description="The entry's number.")]
@@ -54,7 +55,7 @@ class JournalPage(Answer):
     entries: list[JournalEntry]
     before: int | None = Field(description="Ask with `before` for what is older; null: that was all.")
     searched_to: int | None = Field(
-        description="The question ended because enough was looked at: down to this entry. Go on with `before`."
+        description="The question ended because it had looked at enough, down to here. Go on with `before`."
     )
 
 
@@ -105,6 +106,15 @@ def entry_document(entry: Entry) -> JournalEntry:
     )
 
 
+def page_of(found: Found) -> JournalPage:
+    """What was found, as the API shows it."""
+    return JournalPage(
+        entries=[entry_document(entry) for entry in found.entries],
+        before=found.before,
+        searched_to=found.searched_to,
+    )
+
+
 def router(console: Console) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/api/journal", tags=["journal"])
@@ -114,11 +124,7 @@ def router(console: Console) -> APIRouter:
         wanted = question.filter(console.clock.now())
         with console.store.read() as conn:
             found = journal_search.search(conn, wanted, question.limit)
-        return JournalPage(
-            entries=[entry_document(entry) for entry in found.entries],
-            before=found.before,
-            searched_to=found.searched_to,
-        )
+        return page_of(found)
 
     @routes.get("", operation_id="searchJournal", responses=problems())
     async def entries(
