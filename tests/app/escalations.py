@@ -71,7 +71,7 @@ def notification(kind: Kind = Kind.TRIGGER, key: str = KEY) -> Notification:
 class Watch:
     """The role ``work`` without its process, over a real store, and what monitoring does beside it."""
 
-    def __init__(self, directory: Path, text: str = TEXT, smtp: FakeSmtp | None = None) -> None:
+    def __init__(self, directory: Path | str, text: str = TEXT, smtp: FakeSmtp | None = None) -> None:
         self.clock = ManualClock(NOW)
         self.store: Store = open_store(directory, self.clock)
         self.smtp = smtp

@@ -245,11 +245,31 @@ def test_a_receiver_that_its_route_told_is_not_told_the_same_again_at_once(tmp_p
     watch.look()
     assert watch.told() == [(None, "trigger"), (None, "acknowledge")]
     watch.look(timedelta(hours=1))
+    assert watch.told()[2:] == [(None, "trigger")], "that the acknowledgement was forgotten, once"
+    watch.look(FIVE)
+    watch.look(FIVE)
+    everybody = [
+        ("ben@example.org", "trigger"),
+        (None, "trigger"),
+        *((f"{who}@example.org", "trigger") for who in ("ben", "cleo")),
+    ]
+    assert watch.told()[3:] == everybody
     watch.resolve()
     watch.look()
-    kinds = [kind for _, kind in watch.told()[2:]]
-    assert set(kinds[:-1]) == {"trigger"}
-    assert kinds[-1] == "resolve"
+    assert [kind for who, kind in watch.told() if who is None][-1] == "resolve"
+    assert watch.told().count((None, "resolve")) == 1
+    watch.store.close()
+
+
+def test_a_receiver_that_does_not_want_to_hear_of_the_end_does_not(tmp_path: Path) -> None:
+    own = TEXT.replace("email: ada@example.org", "receivers: [mail]")
+    watch = Watch(tmp_path, own.replace("- id: mail", "- id: mail\n      send_resolved: false"))
+    watch.fire()
+    watch.look()
+    watch.look(FIVE)
+    watch.resolve(told=False)
+    watch.look()
+    assert [who for who, kind in watch.told() if kind == "resolve"] == ["ben@example.org"]
     watch.store.close()
 
 

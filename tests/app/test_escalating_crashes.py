@@ -18,6 +18,7 @@ from sqlalchemy import Engine, event, select
 from tests.app.escalations import TEXT, Watch
 from watchkeeper.store import journal
 from watchkeeper.store.models import alerts, escalations, outbox
+from watchkeeper.store.models import journal as entries
 
 FIVE = timedelta(minutes=5)
 
@@ -48,7 +49,7 @@ def _state(watch: Watch) -> list[Any]:
         assert journal.verify(conn).intact
         return [
             [tuple(row) for row in conn.execute(select(table))]
-            for table in (alerts, escalations, outbox, journal.journal)
+            for table in (alerts, escalations, outbox, entries)
         ]
 
 

@@ -62,6 +62,7 @@ class Account:
         self._after = after
         self._about = about
         self._take_back = take_back
+        self._routes_heard = False
 
     def write(self, events: Iterable[Event]) -> None:
         """Journal ``events``, and tell those whom they concern."""
@@ -80,6 +81,7 @@ class Account:
                     lasts = self._runbook.oncall.acknowledgement_lasts.words
                     why = f"{by} acknowledged it {lasts} ago and it still fires"
                     self._take_back(self._conn, self._now, self._after.dedup_key, why)
+                    self._routes_heard = True
                 case NobodyReached(contacts):
                     problem = self._after.problem or ""
                     log.error("PAGE %s: %s", self._about.summary, problem)
@@ -115,8 +117,9 @@ class Account:
         if found.unreachable:
             log.error("no receiver of the runbook leads to %s", ", ".join(found.unreachable))
         rota = self._runbook.oncall.rota(self._after.rota or "")
-        note = f"paged as {where} of the escalation of {rota.title if rota else 'on call'}{gaps}"
-        self._tell(found.recipients, Kind.TRIGGER, note, unless_told=event.first)
+        note = f"paged as {where} of the escalation of {rota.title if rota else 'on call'}{gaps}; "
+        note += f"take it with: watchkeeper alerts ack {self._about.alertname}"
+        self._tell(found.recipients, Kind.TRIGGER, note, unless_told=event.first or self._routes_heard)
 
     def _judged(self, event: Judged) -> None:
         took = f"after {event.seconds:.0f} s"

@@ -206,8 +206,10 @@ def _is_said(conn: Connection, receiver: str, key: str, kind: Kind, unless_told:
     """Whether the alerts' own way has told a receiver the same already."""
     query = select(outbox.c.payload).where(outbox.c.receiver == receiver, outbox.c.dedup_key == key)
     newest = conn.execute(query.order_by(outbox.c.id.desc()).limit(1)).scalar()
-    if newest is None or kind is Kind.TRIGGER:
-        return newest is not None and unless_told
+    if newest is None:
+        return False
+    if kind is Kind.TRIGGER:
+        return unless_told and bool(newest["kind"] == kind.value)
     return newest["kind"] in (kind.value, Kind.RESOLVE.value)
 
 
