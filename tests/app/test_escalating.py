@@ -12,6 +12,8 @@ from sqlalchemy import select, update
 
 from tests.app.escalations import KEY, NOW, TEXT, Watch, runbook_of
 from tests.fakes.smtp import FakeSmtp, serving
+from tests.monitoring.stage import Stage, load_text
+from tests.monitoring.test_evaluation import RUNBOOK, A, Scripted
 from watchkeeper.app.escalating import KEEP_ENDED, Escalating, escalating_rota
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.notify.models import Notification
@@ -399,3 +401,21 @@ def test_a_waiver_shows_as_waived(tmp_path: Path) -> None:
     watch.look()
     assert watch.evidence() == [("incidents.acknowledge", "waived")]
     watch.store.close()
+
+
+def test_what_monitoring_really_writes_is_escalated_once_for_each_outage(tmp_path: Path) -> None:
+    source = Scripted()
+    text = TEXT.replace("PORT", "1") + RUNBOOK[RUNBOOK.index("monitoring:") :]
+    stage = Stage(tmp_path, load_text(text), source=source)
+    escalating = Escalating(stage.store, stage.clock, stage.loaded.runbook)
+    for value in (20, 1):
+        source.values["disk"] = {A: value}
+        for _ in range(24):  # six minutes
+            stage.tick()
+            escalating.look()
+    kinds = [entry.kind for entry in stage.entries("escalation.*")]
+    assert kinds == ["escalation.paged", "escalation.deadline", "escalation.paged", "escalation.ended"]
+    (ended,) = stage.entries("escalation.ended")
+    (resolved,) = (one for one in stage.entries("alert.resolved") if one.facts["alertname"] == "LDiskPage")
+    assert (ended.subject, ended.at) == (resolved.subject, resolved.at)
+    stage.close()
