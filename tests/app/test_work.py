@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
 from tests.app.serving import RECEIVER, broken
 from watchkeeper.app import inforce, work
@@ -21,6 +22,7 @@ from watchkeeper.notify.health import DOWN_AFTER, Health
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.models import alerts
 
 NOW = datetime(2026, 1, 5, 3, tzinfo=UTC)
 
@@ -98,13 +100,48 @@ def test_a_broken_runbook_leaves_the_receivers_as_they_are(
     assert list(role.work._receivers) == ["other"]
 
 
-def test_a_delivery_that_ends_by_itself_ends_the_role(
-    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("part", "name"), [("deliverer", "delivery"), ("escalating", "escalation")])
+def test_a_part_that_ends_by_itself_ends_the_role(
+    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, name: str
 ) -> None:
     def defect(_: threading.Event) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(role.work.deliverer, "run", defect)
+    monkeypatch.setattr(getattr(role.work, part), "run", defect)
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(asyncio.wait_for(role.work.run(), 10)) == 1
-    assert "delivery ended by a defect" in caplog.text
+    assert f"{name} ended by a defect" in caplog.text
+
+
+ON_CALL = """
+contacts: [{id: ada, name: Ada, phone: "+49 30 1"}]
+oncall: {rotas: [{id: platform, title: Platform, layers: [{id: all, participants: [ada]}]}]}
+"""
+
+
+def test_a_page_for_which_nobody_can_be_reached_is_noted_and_a_reload_mends_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_ROUTING_KEY", "R0UT1NGKEY")
+    runbook = settings.runbook.read_text()
+    settings.runbook.write_text(runbook + ON_CALL)
+    role = Role(settings)
+    with role.store.write() as conn:
+        values = {"rule": "R", "alertname": "Api", "severity": "page", "state": "firing", "group_key": "k"}
+        more = {"labels": {}, "annotations": {"summary": "7 % fail"}, "active_at": NOW, "last_sent_at": NOW}
+        conn.execute(insert(alerts).values(fingerprint="one", episode="e", **values, **more))
+    role.work.escalating.look()
+    (note,) = role.ready()["notes"]
+    assert note == "PAGE 7 % fail: nobody can be reached: no receiver of the runbook leads to ada"
+    settings.runbook.write_text(runbook + ON_CALL.replace('phone: "+49 30 1"', "email: ada@example.org"))
+    role.overlay.write_text(role.overlay.read_text() + MAIL)
+    role.work._reload()
+    role.clock.advance(60)
+    role.work.escalating.look()
+    assert role.ready()["notes"] == []
+    with role.store.read() as conn:
+        assert list(outbox.backlog(conn)) == ["mail"]
+    role.store.close()
+
+
+MAIL = "    - {id: mail, email: {host: localhost, sender: wk@example.org, to: ops@example.org}}\n"
