@@ -13,12 +13,15 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
-from tests.app.serving import RECEIVER, broken
-from watchkeeper.app import inforce, work
+from tests.app.serving import RECEIVER, broken, until
+from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
+from watchkeeper.app import inforce, wire, work
 from watchkeeper.app.settings import Settings
-from watchkeeper.notify import state
+from watchkeeper.notify import delivery, state
 from watchkeeper.notify.budget import Budget
+from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.health import DOWN_AFTER, Health
+from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
@@ -75,6 +78,35 @@ def test_a_secret_that_is_not_there_is_noted_before_the_first_page(
     assert role.ready() == {"problems": [], "notes": [said]}
     role.work._reload()
     assert said in caplog.text
+
+
+def test_it_is_woken_over_its_socket_and_sends_at_once(
+    role: Role, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 30.0)
+    monkeypatch.setenv("TEST_ROUTING_KEY", ROUTING_KEY)
+    stop = threading.Event()
+
+    async def wake() -> bytes:
+        async with await wire.serve(settings.work_socket, role.work.handlers()):
+            return await wire.ask(settings.work_socket, "wake", {}, 5.0)
+
+    with FakePagerDuty() as fake:
+        role.overlay.write_text(role.overlay.read_text().replace("http://127.0.0.1:1/", fake.url))
+        role.work._reload()
+        thread = threading.Thread(target=role.work.deliverer.run, args=(stop,))
+        thread.start()
+        try:
+            until(lambda: any(one.name == "notify-pagerduty" for one in threading.enumerate()), 5)
+            told = Notification(Kind.TRIGGER, "d", "o", "alert:a", "A", "page", "it burns", NOW)
+            with role.store.write() as conn:
+                enqueue_notification(conn, NOW, ["pagerduty"], told)
+            assert asyncio.run(wake()) == b"true"
+            fake.wait_for(lambda fake: len(fake.events) == 1, 10)
+        finally:
+            stop.set()
+            role.work.deliverer.wake()
+            thread.join(40)
 
 
 def test_what_waits_is_a_metric_by_receiver(role: Role) -> None:

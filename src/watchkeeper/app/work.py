@@ -1,7 +1,9 @@
 """The role ``work``: delivers what the outbox holds and escalates pages, until told to stop.
 
 Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery or
-escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py).
+escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
+evaluation on this machine enqueued is sent at once, because the role is woken (tests/app/test_work.py); what
+came from elsewhere, at the next poll.
 """
 
 from __future__ import annotations
@@ -110,6 +112,11 @@ class Work:
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
 
+    def handlers(self) -> dict[str, wire.Handler]:
+        """By the name of the question."""
+        own = {"ready": self._ready, "metrics": self._metrics, "wake": self._wake}
+        return {**own, **self.inbound.handlers()}
+
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         stopped, failed = asyncio.Event(), asyncio.Event()
@@ -130,9 +137,8 @@ class Work:
         ]
         for thread in threads:
             thread.start()
-        handlers = {"ready": self._ready, "metrics": self._metrics, **self.inbound.handlers()}
         try:
-            async with await wire.serve(self._settings.work_socket, handlers):
+            async with await wire.serve(self._settings.work_socket, self.handlers()):
                 await stopped.wait()
         finally:
             self._stop.set()
@@ -172,6 +178,11 @@ class Work:
             for name, health in known.items()
             if health.down and health.failing_since is not None
         ]
+
+    async def _wake(self, _: dict[str, Any]) -> bytes:
+        """Something was put into the outbox; without this it is found at the next look, a moment later."""
+        self.deliverer.wake()
+        return b"true"
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return await asyncio.to_thread(families_json, self._registry)
