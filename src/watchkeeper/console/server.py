@@ -22,7 +22,7 @@ from watchkeeper.access.models import Scope as AccessScope
 from watchkeeper.console import health, overview, prometheus, static_files, stream, webhooks
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import ForbiddenError, SignInNeededError, needs, sign_in_address
-from watchkeeper.console.pages import alert, alerts, document, home, sign_in
+from watchkeeper.console.pages import alert, alerts, document, explore, home, sign_in, signals
 from watchkeeper.console.rendering import seen_other
 from watchkeeper.store.errors import StoreError
 
@@ -61,7 +61,7 @@ class StrictHeaders:
         await self._app(scope, receive, strict)
 
 
-PAGES = (home, alerts, alert, document)
+PAGES = (home, alerts, alert, signals, explore, document)
 """The pages' modules; each has ``router(console)``, whose routes declare the scope that they need."""
 API = ()
 """As :data:`PAGES`, for the JSON API."""

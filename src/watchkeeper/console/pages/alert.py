@@ -22,6 +22,7 @@ from watchkeeper.console.gate import Reader, Responder, local_path
 from watchkeeper.console.pages.alerts import Row, is_silence, kind_of, short_labels
 from watchkeeper.console.policy import Policy
 from watchkeeper.console.rendering import seen_other
+from watchkeeper.console.signal_charts import alert_chart
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.monitoring.acknowledgements import Acknowledged
 from watchkeeper.monitoring.alert_list import Listed
@@ -106,12 +107,15 @@ def router(console: Console) -> APIRouter:
         story = await run_in_threadpool(read, fingerprint, episode)
         picture = await console.pictures.now()
         rule = rule_of(picture.policy, {"alertname": story.alert.alertname, **story.alert.labels})
+        drawn, chart_problem = await alert_chart(console.roles, story, rule, picture)
         return await console.page(
             request,
             identity,
             "alert.html",
             status=status,
             picture=picture,
+            chart=drawn,
+            chart_problem=chart_problem,
             problem=problem,
             note=note[: LONGEST_NOTE * 4],
             **_context(story, rule, picture.policy),
