@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := prometheus
+SYSTEM_PACKAGES := prometheus chromium
 ROOT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo yes)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -74,8 +74,8 @@ system:
 	  echo "not root: tests that drive$$missing are skipped (apt-get install$$missing brings them)"; \
 	fi
 
-screenshot: setup  ## the picture in the README, from a running demo
-	$(BIN)/python -m tests.screenshot docs/images/top.svg
+screenshot: setup system  ## the pictures in the README, from a running demo
+	$(BIN)/python -m tests.screenshot docs/images
 
 clean:
 	rm -rf $(VENV) artifacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

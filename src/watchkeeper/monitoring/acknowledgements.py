@@ -60,7 +60,7 @@ def acknowledge(
     """``person`` takes the firing alerts ``fingerprints``, and those that share their notification.
 
     Part of the caller's transaction. Alerts that somebody has, or that do not fire, stay as they are.
-    ``actor`` is the journal's name for whoever did it, where that is no person (``token:ci``).
+    ``actor`` is the journal's name for whoever it was where that is no person: ``token:ci``.
     """
     named = alerts.c.fingerprint.in_(list(fingerprints))
     firing = select(alerts).where(alerts.c.state == "firing")

@@ -24,8 +24,19 @@ ACTOR = "component:monitoring"
 CREATED, ENDED, ENDING, EXPIRED = "silence.created", "silence.ended", "silence.ending", "silence.expired"
 
 
-def create(conn: Connection, now: datetime, wanted: Wanted, person: str, policy: Silencing) -> Silence:
-    """Make a silence. Raises :class:`SilenceError` for one that may not be."""
+def create(
+    conn: Connection,
+    now: datetime,
+    wanted: Wanted,
+    person: str,
+    policy: Silencing,
+    *,
+    actor: str | None = None,
+) -> Silence:
+    """Make a silence. Raises :class:`SilenceError` for one that may not be.
+
+    ``actor`` is the journal's name for whoever made it where that is no person: ``token:ci``.
+    """
     silences.check(wanted, now, policy)
     values = {
         "matchers": [[one.name, one.op.value, one.value] for one in wanted.matchers],
@@ -39,12 +50,16 @@ def create(conn: Connection, now: datetime, wanted: Wanted, person: str, policy:
     made = conn.execute(insert(table).values(**values)).inserted_primary_key
     assert made is not None
     silence = _silence(conn.execute(select(table).where(table.c.id == made[0])).one())
-    _append(conn, now, CREATED, f"person:{person}", silence, f"{silence.owner} silenced {words(silence)}")
+    text = f"{silence.owner} silenced {words(silence)}"
+    _append(conn, now, CREATED, actor or f"person:{person}", silence, text)
     return silence
 
 
-def end(conn: Connection, now: datetime, number: int, person: str) -> Silence:
-    """End silence ``number`` early. Raises :class:`SilenceError` where there is none that still stands."""
+def end(conn: Connection, now: datetime, number: int, person: str, *, actor: str | None = None) -> Silence:
+    """End silence ``number`` early. Raises :class:`SilenceError` where there is none that still stands.
+
+    ``actor`` as for :func:`create`.
+    """
     row = conn.execute(select(table).where(table.c.id == number, table.c.closed_at.is_(None))).first()
     if row is None or _silence(row).state(now) == "over":
         raise SilenceError(
@@ -52,7 +67,8 @@ def end(conn: Connection, now: datetime, number: int, person: str) -> Silence:
         )
     conn.execute(update(table).where(table.c.id == number).values(ended_at=now, closed_at=now))
     silence = _silence(conn.execute(select(table).where(table.c.id == number)).one())
-    _append(conn, now, ENDED, f"person:{person}", silence, f"{person} ended the silence of {words(silence)}")
+    text = f"{person} ended the silence of {words(silence)}"
+    _append(conn, now, ENDED, actor or f"person:{person}", silence, text)
     return silence
 
 
@@ -60,6 +76,12 @@ def load(conn: Connection) -> tuple[Silence, ...]:
     """The silences that the journal has not seen the end of, oldest first."""
     query = select(table).where(table.c.closed_at.is_(None)).order_by(table.c.id)
     return tuple(_silence(row) for row in conn.execute(query))
+
+
+def get(conn: Connection, number: int) -> Silence | None:
+    """Silence ``number``, also one that is over; None where there never was one."""
+    row = conn.execute(select(table).where(table.c.id == number)).first()
+    return None if row is None else _silence(row)
 
 
 def everything(conn: Connection, limit: int = 200) -> tuple[Silence, ...]:

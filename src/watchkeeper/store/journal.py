@@ -21,12 +21,16 @@ from sqlalchemy import (
     Connection,
     Select,
     Text,
+    and_,
     func,
     insert,
+    or_,
     select,
     text,
     type_coerce,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from watchkeeper.store.canonical import canonical_json, plain, storable
 from watchkeeper.store.clock import to_us
@@ -81,7 +85,12 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which entries: whatever is given must hold. ``after`` is a seq; ``kind`` may end in ``*``."""
+    """Which entries: what is given must hold. ``after`` and ``before`` are seqs; ``kind`` may end in ``*``.
+
+    ``actor_kind`` is ``person``, ``component`` or ``token``. Each of ``words`` must stand in the subject, the
+    actor, the kind or the summary; case is ignored for the letters a to z. Nothing indexes words: whoever
+    asks for them bounds how much is read (see :mod:`watchkeeper.store.journal_search`).
+    """
 
     subject: str | None = None
     clause: str | None = None
@@ -89,6 +98,9 @@ class Filter:
     since: datetime | None = None
     until: datetime | None = None
     after: int | None = None
+    before: int | None = None
+    actor_kind: str | None = None
+    words: tuple[str, ...] = ()
 
 
 def append(
@@ -225,6 +237,13 @@ def tail(conn: Connection, after: int, limit: int = 1000) -> list[Entry]:
     return _load(conn, query)
 
 
+def next_of(conn: Connection, subject: str, seq: int) -> int | None:
+    """The seq of the first entry about ``subject`` after ``seq``."""
+    later = select(func.min(journal.c.seq)).where(journal.c.subject == subject, journal.c.seq > seq)
+    found: int | None = conn.execute(later).scalar()
+    return found
+
+
 def head(conn: Connection) -> Anchor:
     """The newest entry's seq and hash; ``(0, GENESIS)`` while there is none."""
     row = conn.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
@@ -248,10 +267,49 @@ def _matching(wanted: Filter) -> Select[Any]:
         query = query.where(journal.c.at < wanted.until)
     if wanted.after is not None:
         query = query.where(journal.c.seq > wanted.after)
+    if wanted.before is not None:
+        query = query.where(journal.c.seq < wanted.before)
+    if wanted.actor_kind is not None:
+        query = query.where(journal.c.actor.startswith(f"{wanted.actor_kind}:", autoescape=True))
+    for word in wanted.words:
+        query = query.where(_holds(word))
     if wanted.clause is not None:
         cites = select(journal_clauses.c.seq).where(journal_clauses.c.clause == wanted.clause)
         query = query.where(journal.c.seq.in_(cites))
     return query
+
+
+def _holds(word: str) -> ColumnElement[bool]:
+    """Whether an entry speaks of ``word``. The facts are looked at as text first: that is a tenth of the work
+    of reading them, and most entries hold no such word."""
+    written = json.dumps(word, ensure_ascii=False)[1:-1]
+    facts = type_coerce(journal.c.facts, Text)
+    return or_(
+        journal.c.subject.icontains(word, autoescape=True),
+        journal.c.actor.icontains(word, autoescape=True),
+        journal.c.kind.icontains(word, autoescape=True),
+        and_(
+            facts.icontains(written, autoescape=True),
+            _SummaryIn(facts).icontains(word, autoescape=True),
+        ),
+    )
+
+
+class _SummaryIn(FunctionElement[str]):
+    """The fact ``summary`` of an entry's facts, in the words of each database."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(_SummaryIn)
+def _summary_in_sqlite(element: _SummaryIn, compiler: Any, **kwargs: Any) -> str:
+    return f"json_extract({compiler.process(element.clauses, **kwargs)}, '$.summary')"
+
+
+@compiles(_SummaryIn, "postgresql")
+def _summary_in_postgresql(element: _SummaryIn, compiler: Any, **kwargs: Any) -> str:
+    return f"(CAST({compiler.process(element.clauses, **kwargs)} AS json) ->> 'summary')"
 
 
 def _load(conn: Connection, query: Select[Any]) -> list[Entry]:

@@ -81,6 +81,11 @@ def said_of(done: Acknowledged, name: str) -> tuple[str, bool]:
     return "It no longer fires, so there is nothing to acknowledge; nothing was changed.", False
 
 
+def _name(identity: Identity) -> str:
+    """Under which name somebody has an alert."""
+    return identity.name if identity.kind == "person" else identity.actor
+
+
 def router(console: Console) -> APIRouter:
     """``/alerts/<fingerprint>`` and what can be done there."""
     routes = APIRouter(include_in_schema=False)
@@ -133,7 +138,7 @@ def router(console: Console) -> APIRouter:
     def take(identity: Identity, fingerprint: str, note: str) -> Acknowledged:
         with console.store.write() as conn:
             return acknowledgements.acknowledge(
-                conn, console.clock.now(), [fingerprint], identity.name, note, actor=identity.actor
+                conn, console.clock.now(), [fingerprint], _name(identity), note, actor=identity.actor
             )
 
     @routes.post("/alerts/{fingerprint}/acknowledge")
@@ -152,7 +157,7 @@ def router(console: Console) -> APIRouter:
         await run_in_threadpool(read, fingerprint, "")
         done = await run_in_threadpool(take, identity, fingerprint, printable(note, LONGEST_NOTE))
         console.pictures.outdated()
-        said, changed = said_of(done, identity.name)
+        said, changed = said_of(done, _name(identity))
         if not changed:
             return await show(request, identity, fingerprint, status=409, problem=said, note=note)
         return seen_other(local_path(next) if next else f"/alerts/{quote(fingerprint, safe='')}", said)
