@@ -14,6 +14,11 @@ PAGES = {
     "home": "/",
     "home-unknown": "/?verdict=unknown",
     "document": "/runbook",
+    "alerts": "/alerts",
+    "alerts-history": "/alerts?state=history",
+    "signal": "/signals/api/error-rate",
+    "explore": "/explore",
+    "explored": "/explore?query=up&range=15m",
 }
 
 

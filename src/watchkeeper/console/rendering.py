@@ -24,7 +24,7 @@ from watchkeeper.console.picture import Picture
 from watchkeeper.monitoring.figures import duration, figure
 from watchkeeper.store.clock import from_ms
 
-STATIC = ("console.css", "console.js", "icon.svg")
+STATIC = ("console.css", "console.js", "explore.js", "icon.svg")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"

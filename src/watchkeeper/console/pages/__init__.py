@@ -5,13 +5,28 @@ from watchkeeper.console.pages import (
     alert,
     alerts,
     document,
+    explore,
     home,
     journal,
     oncall,
     receivers,
     settings,
+    signals,
     silences,
 )
 
-PAGES = (home, alerts, alert, document, oncall, silences, journal, settings, receivers, access)
+PAGES = (
+    home,
+    alerts,
+    alert,
+    signals,
+    explore,
+    document,
+    oncall,
+    silences,
+    journal,
+    settings,
+    receivers,
+    access,
+)
 """Each has ``router(console)``, whose routes declare the scope that they need."""

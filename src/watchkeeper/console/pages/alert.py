@@ -22,6 +22,7 @@ from watchkeeper.console.gate import Reader, Responder, local_path
 from watchkeeper.console.pages.alerts import Row, is_silence, kind_of, short_labels
 from watchkeeper.console.policy import Policy
 from watchkeeper.console.rendering import seen_other
+from watchkeeper.console.signal_charts import alert_chart
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.monitoring.acknowledgements import Acknowledged
 from watchkeeper.monitoring.alert_list import Listed
@@ -80,6 +81,11 @@ def said_of(done: Acknowledged, name: str) -> tuple[str, bool]:
     return "It no longer fires, so there is nothing to acknowledge; nothing was changed.", False
 
 
+def _name(identity: Identity) -> str:
+    """Under which name somebody has an alert."""
+    return identity.name if identity.kind == "person" else identity.actor
+
+
 def router(console: Console) -> APIRouter:
     """``/alerts/<fingerprint>`` and what can be done there."""
     routes = APIRouter(include_in_schema=False)
@@ -106,12 +112,15 @@ def router(console: Console) -> APIRouter:
         story = await run_in_threadpool(read, fingerprint, episode)
         picture = await console.pictures.now()
         rule = rule_of(picture.policy, {"alertname": story.alert.alertname, **story.alert.labels})
+        drawn, chart_problem = await alert_chart(console.roles, story, rule, picture)
         return await console.page(
             request,
             identity,
             "alert.html",
             status=status,
             picture=picture,
+            chart=drawn,
+            chart_problem=chart_problem,
             problem=problem,
             note=note[: LONGEST_NOTE * 4],
             **_context(story, rule, picture.policy),
@@ -129,7 +138,7 @@ def router(console: Console) -> APIRouter:
     def take(identity: Identity, fingerprint: str, note: str) -> Acknowledged:
         with console.store.write() as conn:
             return acknowledgements.acknowledge(
-                conn, console.clock.now(), [fingerprint], identity.name, note, actor=identity.actor
+                conn, console.clock.now(), [fingerprint], _name(identity), note, actor=identity.actor
             )
 
     @routes.post("/alerts/{fingerprint}/acknowledge")
@@ -148,7 +157,7 @@ def router(console: Console) -> APIRouter:
         await run_in_threadpool(read, fingerprint, "")
         done = await run_in_threadpool(take, identity, fingerprint, printable(note, LONGEST_NOTE))
         console.pictures.outdated()
-        said, changed = said_of(done, identity.name)
+        said, changed = said_of(done, _name(identity))
         if not changed:
             return await show(request, identity, fingerprint, status=409, problem=said, note=note)
         return seen_other(local_path(next) if next else f"/alerts/{quote(fingerprint, safe='')}", said)
