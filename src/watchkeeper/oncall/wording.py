@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from watchkeeper.oncall.overrides import OnCallError, Stored
 from watchkeeper.oncall.report import Watch, name_of, reach
 from watchkeeper.oncall.rota import Shift
-from watchkeeper.oncall.turns import instant
 from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.wall_clock import instant
 
 EXAMPLES = "2026-11-27 18:00 (the rota's local time) or 2026-11-27T18:00+01:00"
 _YEARS = range(2000, 2200)
