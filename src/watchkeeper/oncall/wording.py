@@ -13,9 +13,9 @@ from zoneinfo import ZoneInfo
 from watchkeeper.oncall.overrides import OnCallError, Stored
 from watchkeeper.oncall.report import Watch, name_of, reach, ways_of
 from watchkeeper.oncall.rota import Shift
-from watchkeeper.oncall.turns import instant
 from watchkeeper.oncall.verification import Verified
 from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.wall_clock import instant
 
 EXAMPLES = "2026-11-27 18:00 (the rota's local time) or 2026-11-27T18:00+01:00"
 _YEARS = range(2000, 2200)

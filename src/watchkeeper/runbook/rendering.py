@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from watchkeeper.runbook.clauses import Clause, clauses, threshold_clause_id, threshold_words
+from watchkeeper.runbook.matchers import selector
 from watchkeeper.runbook.models.backups import Encryption, ObjectBackups, PostgresBackups, Restore
 from watchkeeper.runbook.models.base import Part
 from watchkeeper.runbook.models.drills import Drills
@@ -132,6 +133,15 @@ class _Document:
                 f"{self.mark('monitoring.heartbeat')}{self.clauses['monitoring.heartbeat'].sentence}",
                 "",
             )
+        if monitoring.maintenance:
+            yield from ("**Maintenance windows**, in which alerts that match tell nobody:", "")
+        for window in monitoring.maintenance:
+            why = f": {window.reason}" if window.reason else ""
+            yield " ".join(
+                f"- **{window.title}**, {window.when}, {_code(selector(window.match))}{why}".split()
+            )
+        if monitoring.maintenance:
+            yield ""
         for rule in monitoring.inhibition.causes:
             causes, symptoms = ", ".join(rule.cause), ", ".join(rule.symptom)
             same = ", ".join(rule.equal)
@@ -397,6 +407,12 @@ def _step_line(step: Step) -> str:
         facts.append(f"on failure {step.on_failure}")
     manual = f" {step.manual}." if step.title and step.manual else ""
     return f"`{step.id}` **{words}**{manual} ({'; '.join(facts)})"
+
+
+def _code(text: str) -> str:
+    """``text`` as code, whatever stands in it (CommonMark 0.31, 6.1)."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _value(value: object, key: str = "") -> str:

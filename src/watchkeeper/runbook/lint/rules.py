@@ -15,6 +15,7 @@ RULES: tuple[Rule, ...] = (
     Rule("page-without-playbook", "a page that does not say what to do", thresholds.page_without_playbook),
     Rule("minio-only", "metrics that only an archived product has", thresholds.minio_only),
     Rule("certificate-days", "days left of certificates that live under 100", thresholds.certificate_days),
+    Rule("long-maintenance", "pages hidden for more than a day, unexplained", thresholds.long_maintenance),
     Rule("no-heartbeat", "nobody watches the watchkeeper", thresholds.heartbeat),
     Rule("window-and-scrape", "a window that holds too few samples", expressions.window_and_scrape),
     Rule("rate-of-gauge", "a gauge read as a counter", expressions.rate_of_gauge),
