@@ -55,8 +55,8 @@ CAUGHT = {
     "long-maintenance": [
         (
             "\nmonitoring:\n",
-            "\nmonitoring:\n  maintenance:\n    - {id: move, title: Move, match: [env=prod], weekday: sunday, "
-            "at: '02:00', for: 25h}\n",
+            "\nmonitoring:\n  maintenance:\n    - {id: move, title: Move, match: [env=prod], "
+            "weekday: sunday, at: '02:00', for: 25h}\n",
             "monitoring.maintenance.move",
         )
     ],
