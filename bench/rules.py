@@ -35,6 +35,7 @@ from bench.exporters import Exporters
 from bench.processes import Child, free_port, wait_for_http
 from bench.prometheus import Prometheus
 from bench.report import report
+from tests.api_tokens import token_for
 from watchkeeper.runbook.loading import default_text
 from watchkeeper.runbook.tree import read_tree
 
@@ -149,10 +150,12 @@ class Watchkeeper(Child):
         }
         overlay = directory / "overlay.yaml"
         overlay.write_text(yaml.safe_dump({"metrics": metrics}))
+        self.data = directory / "watchkeeper"
+        self._token: str | None = None
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "watchkeeper.cli.main", "serve", "--runbook", str(runbook)]
-        command += ["--overlay", str(overlay), "--data", str(directory / "watchkeeper")]
+        command += ["--overlay", str(overlay), "--data", str(self.data)]
         super().__init__([*command, "--listen", f"127.0.0.1:{port}"], directory / "watchkeeper.log")
         wait_for_http(f"{self.url}/healthz", self)
 
@@ -196,8 +199,17 @@ class Watchkeeper(Child):
 
     def api(self, path: str) -> Any:
         """The ``data`` of Prometheus' API at ``path``."""
-        with urllib.request.urlopen(f"{self.url}/api/v1/{path}", timeout=60) as answer:
-            return json.load(answer)["data"]
+        return self.json(f"/api/v1/{path}")["data"]
+
+    def json(self, path: str) -> Any:
+        """The document at ``path`` of our API."""
+        if self._token is None:
+            self._token = token_for(self.data)
+        request = urllib.request.Request(
+            f"{self.url}{path}", headers={"Authorization": f"Bearer {self._token}"}
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)
 
 
 def _runbooks(directory: Path) -> tuple[str, str]:
@@ -271,7 +283,6 @@ def _version(peer: Prometheus) -> str:
 
 def _rules_with_data(ours: Watchkeeper) -> int:
     """How many rules had something to judge: their clause is met or missed, not unknown."""
-    with urllib.request.urlopen(f"{ours.url}/api/overview", timeout=30) as answer:
-        layers = json.load(answer)["layers"]
+    layers = ours.json("/api/overview")["layers"]
     signals = [signal for layer in layers for signal in layer["signals"] if signal["value"] is not None]
     return sum(len(signal["warn"]) + len(signal["page"]) for signal in signals)

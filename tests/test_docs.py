@@ -9,18 +9,16 @@ from pathlib import Path
 
 import pytest
 import typer
-from prometheus_client import CollectorRegistry
 from typer.main import get_command
 
+from tests.console.asgi import Answering, call
 from watchkeeper.cli.main import app
-from watchkeeper.console.server import application
-from watchkeeper.store.clock import SystemClock
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 SOURCES = {path: path.read_text() for path in (ROOT / "src").rglob("*.py")}
-INTERNAL = {"WATCHKEEPER_DEMO_CONFIG"}
+INTERNAL = {"WATCHKEEPER_DEMO_CONFIG", "WATCHKEEPER_TOP_NOTE"}
 
 
 def _named(pattern: str) -> set[str]:
@@ -84,13 +82,7 @@ def test_every_command_line_in_the_documents_can_be_typed(document: str, line: s
 
 
 def test_every_address_is_documented() -> None:
-    class Nobody:
-        async def watch(self, *_: object) -> bytes:
-            raise AssertionError
-
-        work = watch
-
-    paths = application(Nobody(), SystemClock(), CollectorRegistry()).openapi()["paths"]
+    paths = call(Answering(), "/api/openapi.json").json["paths"]
     text = (ROOT / "docs/api.md").read_text()
     assert len(paths) > 12
     assert [path for path in paths if re.sub(r"\{(\w+)\}", r"<\1>", path) not in text] == []

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import psutil
 
+from tests.api_tokens import token_for
 from tests.fakes.exporter import Ask, Exporter, Reply
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
 
@@ -135,6 +136,7 @@ class Serving:
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
         self._seen: set[int] = set()
+        self._token: str | None = None
 
     # -- processes -----------------------------------------------------------------------------
 
@@ -234,13 +236,22 @@ class Serving:
     def ask(self, path: str) -> tuple[int, bytes]:
         """Status and body; status 0 where nobody answers."""
         try:
-            with urllib.request.urlopen(f"{self.url}{path}", timeout=10) as answer:
+            request = urllib.request.Request(f"{self.url}{path}", headers=self.headers(path))
+            with urllib.request.urlopen(request, timeout=10) as answer:
                 return answer.status, answer.read()
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.read()
         except OSError:
             return 0, b""
+
+    def headers(self, path: str) -> dict[str, str]:
+        """What a request of ``path`` needs: a token, unless it is open to everybody."""
+        if not path.startswith("/api/"):
+            return {}
+        if self._token is None:
+            self._token = token_for(self.data)
+        return {"Authorization": f"Bearer {self._token}"}
 
     def ready(self) -> bool:
         """Whether every role works."""

@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
+from watchkeeper.access import sessions, tokens, users
+from watchkeeper.access.models import SCOPES_OF, Role, Scope
+from watchkeeper.app import inforce
+from watchkeeper.app.policy import load_policy
+from watchkeeper.app.settings import Settings
 from watchkeeper.app.wire import WireError
+from watchkeeper.console.console import Console
+from watchkeeper.console.gate import NAME
 from watchkeeper.console.server import create_app
+from watchkeeper.runbook.loading import LoadedRunbook
 from watchkeeper.store.clock import Clock, SystemClock
+from watchkeeper.store.database import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -50,6 +64,61 @@ class Answering:
         return found
 
 
+class Grounds:
+    """A data directory with a store and an account for each role: where requests of tests are made.
+
+    ``cookies`` and ``tokens`` are by role; the usernames are the roles' names.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        clock: Clock | None = None,
+        url: str = "http://127.0.0.1:8321",
+        accounts: bool = True,
+    ) -> None:
+        self.clock = clock or SystemClock()
+        self.settings = Settings(data / "runbook.yaml", None, data, "127.0.0.1", 8321, url)
+        self.store: Store = open_store(data, self.clock)
+        self.cookies: dict[Role, str] = {}
+        self.tokens: dict[Role, str] = {}
+        now = self.clock.now()
+        with self.store.write() as conn:
+            for role in Role if accounts else ():
+                name, by = role.value, "component:test"
+                user = users.create(conn, now, username=name, name=name.title(), role=role, by=by)
+                self.cookies[role] = sessions.open_session(conn, now, user, "link")
+                self.tokens[role] = tokens.create(
+                    conn, now, name=name, scopes=_scopes(role), expires_at=now + timedelta(days=1), by=by
+                )
+
+    def put_in_force(self, text: str) -> LoadedRunbook:
+        """Let ``text`` be the runbook in force, as the role ``watch`` does."""
+        self.settings.runbook.write_text(text)
+        loaded = load_policy(self.settings)
+        inforce.keep(self.settings, loaded)
+        return loaded
+
+    def app(self, roles: Answering, clock: Clock | None = None) -> ASGIApp:
+        """The application over this store, asking ``roles``."""
+        console = Console(self.settings, self.store, roles, clock or self.clock)
+        return create_app(console, CollectorRegistry())
+
+
+def _scopes(role: Role) -> list[Scope]:
+    return sorted(SCOPES_OF[role])
+
+
+@cache
+def grounds() -> Grounds:
+    """One store for all tests that change nothing in it."""
+    folder = TemporaryDirectory(prefix="watchkeeper-test-")
+    found = Grounds(Path(folder.name))
+    atexit.register(folder.cleanup)
+    atexit.register(found.store.close)
+    return found
+
+
 def call(
     roles: Answering,
     path: str,
@@ -61,9 +130,24 @@ def call(
     hang: bool = False,
     leave: bool = False,
     application: ASGIApp | None = None,
+    on: Grounds | None = None,
+    as_: Role | None = Role.ADMIN,
+    token: bool = False,
 ) -> Answer:
-    """One request. ``hang``: the body never ends; ``leave``: the client goes away in the middle of it."""
-    application = application or create_app(roles, clock or SystemClock(), CollectorRegistry())
+    """One request. ``hang``: the body never ends; ``leave``: the client goes away in the middle of it.
+
+    It is made ``on`` those grounds ``as_`` somebody of that role (None: nobody), with the cookie of a session
+    and from a page of ours, or with an API ``token``.
+    """
+    on = on or grounds()
+    application = application or on.app(roles, clock)
+    given = dict(headers or {})
+    if as_ is not None and token:
+        given.setdefault("Authorization", f"Bearer {on.tokens[as_]}")
+    elif as_ is not None:
+        given.setdefault("Cookie", f"{NAME}={on.cookies[as_]}")
+        given.setdefault("Sec-Fetch-Site", "same-origin")
+    headers = given
     where, _, query = path.partition("?")
     scope = {
         "type": "http",

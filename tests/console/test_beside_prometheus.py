@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ latency_seconds_sum 27.5
 latency_seconds_count 100
 unhelpful 1
 """
+NO_HEADERS: Mapping[str, str] = {}
 ALWAYS = """
         - id: always
           title: Always
@@ -67,13 +68,13 @@ class Pair:
 
     def ask(self, path: str, form: str | None = None) -> tuple[tuple[int, Any], tuple[int, Any]]:
         """Status and document of both."""
-        return _ask(self.ours + path, form), _ask(self.peer + path, form)
+        return _ask(self.ours + path, form, self.serving.headers(path)), _ask(self.peer + path, form)
 
 
-def _ask(url: str, form: str | None) -> tuple[int, Any]:
+def _ask(url: str, form: str | None, headers: Mapping[str, str] = NO_HEADERS) -> tuple[int, Any]:
     data = None if form is None else form.encode()
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=20) as answer:
+        with urllib.request.urlopen(urllib.request.Request(url, data, dict(headers)), timeout=20) as answer:
             assert answer.headers["content-type"] == "application/json"
             return answer.status, json.load(answer)
     except urllib.error.HTTPError as error:

@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from watchkeeper.store import journal, outbox
+from watchkeeper.store import journal, journal_search, outbox
 from watchkeeper.store.database import Store, open_existing, open_store
 from watchkeeper.store.errors import StoreError, StoreReadOnlyError
 from watchkeeper.store.evidence import latest_verdicts
@@ -80,3 +80,24 @@ def test_a_reader_cannot_write_and_its_place_shows_no_password(
     with pytest.raises(StoreError) as caught:
         open_store(f"postgresql+psycopg://me:hunter2@/nowhere?host={tmp_path}")
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_journal_is_searched_by_words(store: Store, now: datetime) -> None:
+    with store.write() as conn:
+        seq = journal.append(
+            conn,
+            now,
+            "search.test",
+            "person:ada",
+            "s:1",
+            {"summary": 'Disk "sda" is 90% full', "other": "zebra"},
+        )
+    with store.read() as conn:
+
+        def found(*words: str) -> list[int]:
+            wanted = journal.Filter(words=words, kind="search.*")
+            return [entry.seq for entry in journal_search.search(conn, wanted, 10).entries]
+
+        assert found('"SDA"', "90%") == [seq]
+        assert found("zebra") == []
+        assert "search.test" in journal_search.kinds(conn)

@@ -2,8 +2,8 @@
 
 Always true here: however many fail, the journal gets few entries: the first of a streak, a block when it
 begins and whenever its count has doubled; once more than 50 streaks began within 15 min one entry for all of
-them, and then only blocks of names that somebody has; the table keeps at most 20,000 streaks, the longest ones
-(tests/access/test_failures.py).
+them, and then only blocks of names that somebody has; the table keeps at most 20,000 streaks, the longest
+ones (tests/access/test_failures.py).
 """
 
 from __future__ import annotations

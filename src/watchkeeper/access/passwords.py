@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerifyMismatchError
+from argon2.exceptions import InvalidHashError, VerificationError, VerifyMismatchError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from watchkeeper.access.models import AccessError, ThrottledError
@@ -70,13 +70,18 @@ def compute(text: str) -> str:
 
 
 def compare(hash: str | None, text: str) -> bool:  # noqa: A002
-    """:func:`matches` for who holds a turn already."""
+    """:func:`matches` for who holds a turn already.
+
+    Raises :class:`AccessError` where it cannot be said: no memory for it, a hash that is damaged.
+    """
     given = _bytes(text)
     usable = hash is not None and len(given) <= LONGEST_BYTES
     try:
         return _hasher.verify(hash if usable and hash else NOBODY, given[:LONGEST_BYTES]) and usable
     except (VerifyMismatchError, InvalidHashError):
         return False
+    except VerificationError as error:
+        raise AccessError(f"the password could not be verified ({error}); nothing was decided") from error
 
 
 def needs_rehash(hash: str) -> bool:  # noqa: A002

@@ -79,6 +79,15 @@ def sign_out_others(conn: Connection, now: datetime, identity: Identity) -> int:
     return ended
 
 
+def end_sessions(conn: Connection, now: datetime, user: User, *, by: str) -> int:
+    """End every session of ``user``; how many that were. ``by`` is an actor, as the journal names it."""
+    ended = sessions.end_all(conn, user.id)
+    if ended:
+        facts = {"summary": f"the {ended} sessions of {user.username} were ended", "sessions_ended": ended}
+        journal.append(conn, now, "access.signed_out", by, f"user:{user.username}", facts)
+    return ended
+
+
 def _look_up(store: Store, clock: Clock, name: str, address: str) -> tuple[User | None, str | None]:
     """The account and the hash to verify, if the name and the address need not wait."""
     with store.read() as conn:

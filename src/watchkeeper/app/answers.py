@@ -25,7 +25,6 @@ from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.targets import TargetStatus
 from watchkeeper.monitoring.targets_api import target_list
 from watchkeeper.runbook.clauses import clauses
-from watchkeeper.runbook.rendering import render
 from watchkeeper.runbook.status import clause_statuses, counts
 from watchkeeper.store.clock import Clock, to_ms
 from watchkeeper.store.database import Store
@@ -134,7 +133,6 @@ class MonitoringAnswers:
             "alerts": self._alerts,
             "targets": self._targets,
             "overview": self._overview,
-            "runbook": self._runbook,
         }
 
     # Texts of alerts are templates to be filled: with thousands of alerts that takes a while, so not here.
@@ -154,12 +152,6 @@ class MonitoringAnswers:
         return await asyncio.to_thread(
             lambda: envelope(json.dumps(target_list(statuses, asked.get("state"))).encode())
         )
-
-    async def _runbook(self, asked: dict[str, Any]) -> bytes:
-        """The runbook as Markdown; without its text for those who have the one ``known``."""
-        digest, runbook = self._service.digest, self._service.policy.runbook
-        markdown = None if asked.get("known") == digest else await asyncio.to_thread(render, runbook)
-        return json.dumps({"platform": runbook.platform, "digest": digest, "markdown": markdown}).encode()
 
     async def _overview(self, _: dict[str, Any]) -> bytes:
         health = [status.health for status in self._statuses()]

@@ -23,7 +23,9 @@ from watchkeeper.cli import (
     runbook,
     serve,
     silences,
+    tokens,
     top,
+    users,
 )
 
 app = typer.Typer(
@@ -43,6 +45,8 @@ app.add_typer(oncall.app, name="oncall")
 app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
+app.add_typer(users.app, name="users")
+app.add_typer(tokens.app, name="tokens")
 app.add_typer(demo.app, name="demo")
 app.command("role", hidden=True)(roles.role)
 

@@ -41,6 +41,7 @@ def serve(
     url: UrlOption = None,
 ) -> None:
     """Watch, page and answer, until SIGTERM or Ctrl-C. SIGHUP reads the runbook again."""
+    from watchkeeper.access import links
     from watchkeeper.app import signals
     from watchkeeper.app.inforce import UNUSABLE, usable
     from watchkeeper.app.instance import check_address, sole_instance
@@ -60,12 +61,15 @@ def serve(
         prepare_data_directory(settings.data)
         with sole_instance(settings.data, clock):
             check_address(settings, clock)
-            open_store(settings.data).close()  # migrate once, before three roles want to
+            with open_store(settings.data) as store:  # migrate once, before three roles want to
+                first = links.first_admin(store, clock)
             arguments = ["--runbook", str(settings.runbook), "--data", str(settings.data)]
             arguments += ["--listen", settings.listen, "--url", settings.url]
             if settings.overlay:
                 arguments += ["--overlay", str(settings.overlay)]
             typer.echo(f"watching on {settings.url} (state in {settings.data})")
+            if first is not None:
+                typer.echo(f"first sign-in, once and within 24 h: {settings.url}/sign-in/link/{first}")
             Supervisor({name: role_command(name, arguments) for name in ROLES}, clock).run()
     except (SettingsError, StoreError, *UNUSABLE) as error:
         typer.echo(str(error), err=True)

@@ -28,7 +28,7 @@ from watchkeeper.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-NAME = "watchkeeper_session"
+NAME = "watchkeeper-session"
 COOKIE_SECONDS = 14 * 86400
 NOTE_SECONDS = 60.0
 MAX_TOKEN = 200
@@ -137,8 +137,8 @@ class Gate:
         response.delete_cookie(self.cookie, path="/", secure=self.secure, httponly=True, samesite="lax")
 
 
-def needs(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
-    """A dependency that lets in whoever has ``scope``, and says who it is.
+def needs(scope: Scope | None) -> Callable[[Request], Awaitable[Identity]]:
+    """A dependency that lets in whoever has ``scope`` (None: whoever is known), and says who it is.
 
     Raises :class:`SignInNeededError` or :class:`ForbiddenError`, which the application answers.
     """
@@ -153,7 +153,7 @@ def needs(scope: Scope) -> Callable[[Request], Awaitable[Identity]]:
                 "this change did not come from a page of Watchkeeper, so it was not made; "
                 "programs use an API token (watchkeeper tokens create)"
             )
-        if not found.may(scope):
+        if scope is not None and not found.may(scope):
             raise ForbiddenError(f"{found.display} may not do this: it needs the scope {scope}")
         return found
 
@@ -197,6 +197,8 @@ def _basic_password(given: str) -> str | None:
 CalendarReader = Annotated[Identity, Depends(_calendar_reader)]
 """Whoever may see what pages show, and a calendar program, which can send nothing but a user name and a
 password: the password is the API token. Only for a calendar feed, which changes nothing."""
+Known = Annotated[Identity, Depends(needs(None))]
+"""Whoever is signed in or has a token."""
 Reader = Annotated[Identity, Depends(needs(Scope.READ))]
 """Whoever may see what pages show."""
 Querier = Annotated[Identity, Depends(needs(Scope.METRICS))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from watchkeeper.store.clock import to_ms
 
@@ -23,6 +23,13 @@ _PART = re.compile(r"([0-9]+)(ms|[smhdwy])")
 _DURATION = re.compile(r"(?:[0-9]{1,18}(?:ms|[smhdwy]))+\Z")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _LONGEST_MS = 1 << 53
+_AGES = {
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
+}
 
 
 class ParameterError(ValueError):
@@ -55,6 +62,27 @@ def _rfc3339_ms(name: str, text: str) -> int:
             "or an RFC 3339 time (2026-01-05T12:00:00Z)"
         )
     return to_ms(moment)
+
+
+def moment(name: str, text: str | None, now: datetime) -> datetime | None:
+    """RFC 3339 (UTC without an offset), or an age such as ``15m`` or ``7d`` before ``now``; None for none."""
+    if text is None or not text.strip():
+        return None
+    text = text.strip()
+    age = re.fullmatch(r"([0-9]{1,6})([smhdw])", text)
+    try:
+        if age:
+            return now - int(age[1]) * _AGES[age[2]]
+        found = datetime.fromisoformat(text)
+        found = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None or not 1970 <= found.year <= 9000:
+        raise ParameterError(
+            f'the parameter "{name}" is {text!r}; '
+            "give a time (2026-01-05T03:00Z) or an age (90s, 15m, 24h, 7d)"
+        ) from None
+    return found
 
 
 def duration_ms(name: str, text: str | None, default: int | None = None) -> int:

@@ -19,10 +19,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watchkeeper import __version__
 from watchkeeper.access.models import Scope as AccessScope
+from watchkeeper.app.wire import WireError
 from watchkeeper.console import health, overview, prometheus, static_files, stream, webhooks
+from watchkeeper.console.api import API
+from watchkeeper.console.bodies import BoundedBodies
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import ForbiddenError, SignInNeededError, needs, sign_in_address
-from watchkeeper.console.pages import access, document, home, oncall, receivers, settings, sign_in, silences
+from watchkeeper.console.openapi import document
+from watchkeeper.console.pages import PAGES, sign_in
+from watchkeeper.console.parameters import ParameterError
+from watchkeeper.console.policy import NoPolicyError
 from watchkeeper.console.rendering import seen_other
 from watchkeeper.store.errors import StoreError
 
@@ -34,7 +40,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-_KINDS = {400: "bad_data", 404: "not_found", 405: "bad_data", 409: "conflict", 413: "bad_data"}
+_KINDS = {
+    400: "bad_data", 403: "forbidden", 404: "not_found", 405: "bad_data", 408: "timeout", 409: "conflict",
+    413: "bad_data", 503: "unavailable",
+}  # fmt: skip
 
 
 class StrictHeaders:
@@ -61,15 +70,22 @@ class StrictHeaders:
         await self._app(scope, receive, strict)
 
 
-PAGES = (home, document, oncall, silences, settings, receivers, access)
-"""The pages' modules; each has ``router(console)``, whose routes declare the scope that they need."""
-API = ()
-"""As :data:`PAGES`, for the JSON API."""
+_REFUSALS = (
+    HTTPException,
+    SignInNeededError,
+    ForbiddenError,
+    RequestValidationError,
+    ParameterError,
+    StoreError,
+    WireError,
+    NoPolicyError,
+)
+"""What is raised by routes and answered in words; everything else is a defect."""
 
 
 def create_app(console: Console, registry: CollectorRegistry) -> ASGIApp:
     """The application. ``registry`` holds this process' own metrics."""
-    return StrictHeaders(application(console, registry))
+    return StrictHeaders(BoundedBodies(application(console, registry)))
 
 
 def application(console: Console, registry: CollectorRegistry) -> FastAPI:
@@ -95,12 +111,12 @@ def application(console: Console, registry: CollectorRegistry) -> FastAPI:
 
     @app.get("/api/openapi.json", include_in_schema=False, dependencies=[may_read])
     async def openapi() -> Response:
-        return Response(json.dumps(app.openapi()), media_type="application/json")
+        return Response(json.dumps(document(app)), media_type="application/json")
 
     async def refused(request: Request, error: Exception) -> Response:
         return await _refused(console, request, error)
 
-    for kind in (HTTPException, SignInNeededError, ForbiddenError, RequestValidationError, StoreError):
+    for kind in _REFUSALS:
         app.add_exception_handler(kind, refused)
     app.add_exception_handler(Exception, _defect)
     return app
@@ -119,7 +135,9 @@ async def _refused(console: Console, request: Request, error: Exception) -> Resp
         status, kind, message = 403, "forbidden", str(error)
     elif isinstance(error, RequestValidationError):
         status, kind, message = 400, "bad_data", _invalid(error)
-    elif isinstance(error, StoreError):
+    elif isinstance(error, ParameterError):
+        status, kind, message = 400, "bad_data", str(error)
+    elif isinstance(error, (StoreError, WireError, NoPolicyError)):
         status, kind, message = 503, "unavailable", str(error)
     else:
         assert isinstance(error, HTTPException)

@@ -17,7 +17,7 @@ from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
 from watchkeeper.monitoring.silences import Silence, SilenceError, Wanted
 from watchkeeper.runbook.models.monitoring import Silencing
 from watchkeeper.store import journal
-from watchkeeper.store.canonical import rfc3339, storable
+from watchkeeper.store.canonical import rfc3339
 from watchkeeper.store.models import silences as table
 
 ACTOR = "component:monitoring"
@@ -33,31 +33,33 @@ def create(
     *,
     actor: str | None = None,
 ) -> Silence:
-    """Make a silence. ``actor`` is the journal's name for whoever made it, ``person:<person>`` unless given.
+    """Make a silence. Raises :class:`SilenceError` for one that may not be.
 
-    Raises :class:`SilenceError` for one that may not be.
+    ``actor`` is the journal's name for whoever made it where that is no person: ``token:ci``.
     """
     silences.check(wanted, now, policy)
     values = {
         "matchers": [[one.name, one.op.value, one.value] for one in wanted.matchers],
         "starts_at": wanted.starts_at,
         "ends_at": wanted.ends_at,
-        "owner": storable(wanted.owner.strip()),
-        "reason": storable(wanted.reason.strip()),
+        "owner": wanted.owner,
+        "reason": wanted.reason,
         "created_at": now,
-        "created_by": storable(person),
+        "created_by": person,
     }
     made = conn.execute(insert(table).values(**values)).inserted_primary_key
     assert made is not None
     silence = _silence(conn.execute(select(table).where(table.c.id == made[0])).one())
-    _append(
-        conn, now, CREATED, actor or f"person:{person}", silence, f"{silence.owner} silenced {words(silence)}"
-    )
+    text = f"{silence.owner} silenced {words(silence)}"
+    _append(conn, now, CREATED, actor or f"person:{person}", silence, text)
     return silence
 
 
 def end(conn: Connection, now: datetime, number: int, person: str, *, actor: str | None = None) -> Silence:
-    """End silence ``number`` early. Raises :class:`SilenceError` where there is none that still stands."""
+    """End silence ``number`` early. Raises :class:`SilenceError` where there is none that still stands.
+
+    ``actor`` as for :func:`create`.
+    """
     row = conn.execute(select(table).where(table.c.id == number, table.c.closed_at.is_(None))).first()
     if row is None or _silence(row).state(now) == "over":
         raise SilenceError(
@@ -74,6 +76,12 @@ def load(conn: Connection) -> tuple[Silence, ...]:
     """The silences that the journal has not seen the end of, oldest first."""
     query = select(table).where(table.c.closed_at.is_(None)).order_by(table.c.id)
     return tuple(_silence(row) for row in conn.execute(query))
+
+
+def get(conn: Connection, number: int) -> Silence | None:
+    """Silence ``number``, also one that is over; None where there never was one."""
+    row = conn.execute(select(table).where(table.c.id == number)).first()
+    return None if row is None else _silence(row)
 
 
 def everything(conn: Connection, limit: int = 200) -> tuple[Silence, ...]:

@@ -30,6 +30,7 @@ def _target(status: TargetStatus) -> dict[str, Any]:
         "lastError": status.error,
         "lastScrape": rfc3339(status.last_scrape) if status.last_scrape else _NEVER,
         "lastScrapeDuration": status.duration_seconds,
+        "lastSamples": status.samples,  # of our own: how many the last scrape brought
         "health": status.health,
         "scrapeInterval": f"{status.interval_seconds:g}s",
         "scrapeTimeout": f"{status.timeout_seconds:g}s",

@@ -143,6 +143,11 @@ def cancel(conn: Connection, now: datetime, override_id: int, actor: str) -> Sto
     return _stored(conn.execute(select(table).where(table.c.id == override_id)).one())
 
 
+def known(conn: Connection, override_id: int) -> bool:
+    """Whether there is an override of that number, also one that is over."""
+    return conn.execute(select(table.c.id).where(table.c.id == override_id)).first() is not None
+
+
 def upcoming(conn: Connection, now: datetime, rota: str | None = None) -> list[Stored]:
     """The overrides that stand at ``now`` or later, of ``rota`` or of all, oldest made first."""
     query = select(table).where(table.c.ends_at > now, table.c.cancelled_at.is_(None))

@@ -8,7 +8,7 @@ document, and nothing that is written in the runbook becomes HTML (tests/runbook
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from watchkeeper.runbook.clauses import Clause, clauses, threshold_clause_id, threshold_words
 from watchkeeper.runbook.matchers import selector
@@ -338,7 +338,7 @@ class _Document:
                 hours = f"; only {', '.join(layer.hours)}" if layer.hours else ""
                 yield f"- {turns}; handover {hand.every.words}{day} at {hand.at}{hours}"
             for number, step in enumerate(rota.escalation, 1):
-                told = ", ".join(names.get(who, who) for who in step.notify)
+                told = ", ".join(_notified(who, names, book) for who in step.notify)
                 yield f"- Escalation {number}: {told}; after {step.wait.words} without an answer, the next"
             yield ""
 
@@ -369,6 +369,19 @@ class _Document:
         yield from ("## Waivers", "")
         rows = [(f"`{w.clause}`", w.reason, w.owner, w.until.isoformat()) for w in self.runbook.waivers]
         yield from _table(("Clause", "Reason", "Owner", "Until"), rows)
+
+
+def _notified(who: str, names: Mapping[str, str], book: Runbook) -> str:
+    """Whom a step of an escalation tells, as people say it."""
+    if who.startswith("rota:"):
+        rota = book.oncall.rota(who.removeprefix("rota:"))
+        return f"whoever is on call in {rota.title if rota else who}"
+    words = {
+        "oncall": "whoever is on call",
+        "next": "the next of the rota",
+        "everybody": "everybody of the rota",
+    }
+    return words.get(who) or names.get(who, who)
 
 
 def _step_line(step: Step) -> str:

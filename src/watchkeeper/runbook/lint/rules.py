@@ -34,6 +34,7 @@ RULES: tuple[Rule, ...] = (
     Rule("continuous-replication", "replication that nobody proves", backups.continuous_replication),
     Rule("empty-rota", "nobody on call", people.empty_rota),
     Rule("single-contact-method", "one broken way is silence", people.single_contact_method),
+    Rule("unreachable-on-call", "somebody on call whom no page reaches", people.unreachable_on_call),
     Rule("acknowledge-and-escalation", "clocks that miss each other", people.acknowledge_and_escalation),
     Rule("nobody-is-told", "pages without a receiver", people.nobody_is_told),
     Rule("target-labels", "targets without service, env or region", people.target_labels),

