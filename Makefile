@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := prometheus chromium
+SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
 ROOT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo yes)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -61,6 +61,7 @@ bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench startup
 	$(BIN)/python -m bench scrape
 	$(BIN)/python -m bench rules
+	$(BIN)/python -m bench page-latency
 	$(BIN)/python -m bench storm
 
 system:

@@ -187,5 +187,5 @@ def text_of(response: httpx.Response) -> str:
 
 def said(response: httpx.Response) -> str:
     """The sentence that the next page will show."""
-    found = re.search(r"watchkeeper_flash=([^;]*)", response.headers.get("set-cookie", ""))
+    found = re.search(r"watchkeeper-flash=([^;]*)", response.headers.get("set-cookie", ""))
     return unquote(found[1]) if found else ""

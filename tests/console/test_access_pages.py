@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from watchkeeper.access.models import Role, Scope
 NASTY = '<script>alert(1)</script>\x1b[2J"\u202e'
 USER = {"username": "grace", "name": "Grace", "role": "responder"}
 TOKEN = {"name": "grafana", "scope": ["metrics:read", "read"], "days": "30"}
-CHANGES = [
+CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("/settings/users", USER),
     ("/settings/users/1/link", {}),
     ("/settings/users/1/role", {"role": "admin"}),

@@ -165,7 +165,39 @@ def test_a_token_acts_under_its_own_name(here: Site) -> None:
 
 
 def test_without_a_runbook_in_force_the_page_is_there(tmp_path: Path) -> None:
-    assert RUNBOOK
     with site(tmp_path, "") as it:
         assert it.get("/silences").status_code == 200
         assert it.post("/silences/new", GOOD).status_code == 303
+
+
+MAINTENANCE = """\
+monitoring:
+  maintenance:
+    - id: open
+      title: Midday <b>
+      match: [service=api]
+      every: daily
+      at: "12:30"
+      for: 2h
+      timezone: Europe/Berlin
+      reason: now
+    - {id: later, title: Nightly, match: ["job=~<i>.*"], weekday: sunday, at: "02:00", for: 2h}
+"""
+
+
+def test_maintenance_windows_are_listed_open_or_next(tmp_path: Path) -> None:
+    with site(tmp_path, RUNBOOK + MAINTENANCE) as it:
+        page = it.get("/silences", Role.RESPONDER)
+        text = text_of(page)
+        assert "Midday <b>" in text
+        assert "open until 14:30 CET" in text
+        assert "every day at 12:30 (Europe/Berlin) for 2 hours" in text
+        assert "opens in 4 d" in text
+        assert "/silences/new?matcher=service%3Dapi" in page.text
+        assert "<i>" not in page.text
+        assert "/silences/new" not in it.get("/silences").text
+        assert "Midday" not in it.get("/silences?state=over").text
+
+
+def test_without_a_window_the_page_says_how_to_have_one(here: Site) -> None:
+    assert "no maintenance window" in text_of(here.get("/silences"))

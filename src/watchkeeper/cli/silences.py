@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from watchkeeper.monitoring.alert_list import Listed
+    from watchkeeper.monitoring.maintenance import Opening
     from watchkeeper.monitoring.silences import Silence
-    from watchkeeper.runbook.models.monitoring import Silencing
+    from watchkeeper.runbook.models.monitoring import Monitoring, Silencing
 
 app = typer.Typer(rich_markup_mode=None, help="Silences: alerts that nobody is told of, for a while.")
 DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
@@ -32,7 +33,7 @@ def silences(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of silences.")] = False,
     data: DataOption = None,
 ) -> None:
-    """The silences that stand or are planned."""
+    """The silences that stand or are planned, and the maintenance windows of the runbook."""
     if context.invoked_subcommand is not None:
         return
     import json
@@ -45,19 +46,24 @@ def silences(
 
     now = SystemClock().now()
     try:
-        with open_existing(data_directory(data)) as store, store.read() as conn:
+        where = data_directory(data)
+        with open_existing(where) as store, store.read() as conn:
             found = silencing.everything(conn) if everything else silencing.load(conn)
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     shown = [one for one in found if everything or one.state(now) != "over"]
+    windows = [] if everything else _windows(where, now)
     if as_json:
-        typer.echo(json.dumps([_document(one, now) for one in shown], indent=2, ensure_ascii=False))
+        documents = [*(_document(one, now) for one in shown), *map(_window_document, windows)]
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     if not shown:
         typer.echo("no silence: everybody hears of everything")
     for one in shown:
         typer.echo(_lines(one, now))
+    for state, opening in windows:
+        typer.echo(_window_lines(state, opening))
 
 
 @app.command("add")
@@ -143,13 +149,57 @@ def end(
 
 
 def _policy(data: Path) -> Silencing:
-    """What the runbook in force there says of silences; the defaults where none is in force yet."""
+    """What the runbook in force there says of silences."""
+    return _monitoring(data).silences
+
+
+def _monitoring(data: Path) -> Monitoring:
+    """The monitoring section of the runbook in force there; the defaults where none is in force yet."""
     from watchkeeper.app import inforce
     from watchkeeper.app.settings import read_settings
-    from watchkeeper.runbook.models.monitoring import Silencing
+    from watchkeeper.runbook.models.monitoring import Monitoring
 
     loaded = inforce.kept(read_settings(data=data))
-    return loaded.runbook.monitoring.silences if loaded is not None else Silencing()
+    return loaded.runbook.monitoring if loaded is not None else Monitoring()
+
+
+def _windows(data: Path, now: datetime) -> list[tuple[str, Opening]]:
+    """Each maintenance window that is open (``active``) or opens next (``planned``)."""
+    from watchkeeper.monitoring.maintenance import next_opening, opening_at
+
+    found: list[tuple[str, Opening]] = []
+    for window in _monitoring(data).maintenance:
+        if (current := opening_at(window, now)) is not None:
+            found.append(("active", current))
+        elif (following := next_opening(window, now)) is not None:
+            found.append(("planned", following))
+    return found
+
+
+def _window_document(known: tuple[str, Opening]) -> dict[str, object]:
+    from watchkeeper.store.canonical import rfc3339
+
+    state, opening = known
+    return {
+        "window": opening.window.id,
+        "title": opening.window.title,
+        "state": state,
+        "matchers": list(opening.window.match),
+        "starts_at": rfc3339(opening.start),
+        "ends_at": rfc3339(opening.end),
+        "reason": opening.window.reason,
+    }
+
+
+def _window_lines(state: str, opening: Opening) -> str:
+    from watchkeeper.runbook.matchers import selector
+
+    window = opening.window
+    head = f"{_MARKS[state]} {window.id:<4} {state:<8} {selector(window.match)}  "
+    head += f"{opening.start:%Y-%m-%d %H:%M:%SZ} to {opening.end:%Y-%m-%d %H:%M:%SZ}"
+    why = f": {window.reason}" if window.reason else ""
+    lines = (head, f"       maintenance window {window.title}, {window.when}{why}")
+    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)
 
 
 def _moment(text: str) -> datetime:

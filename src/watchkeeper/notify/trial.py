@@ -2,7 +2,7 @@
 
 Always true: a test leaves nobody paged, because its end is enqueued with its beginning, under the same key
 and in the same order, and like every end is never given up; it is a warning, so that who is told of pages
-alone sleeps on; while the end of one test waits for a receiver there is no second one (tests/notify/test_trial.py).
+alone sleeps on; while one test waits for a receiver there is no second one (tests/notify/test_trial.py).
 """
 
 from __future__ import annotations

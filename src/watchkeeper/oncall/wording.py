@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from watchkeeper.oncall.overrides import OnCallError, Stored
-from watchkeeper.oncall.report import Watch, name_of, reach
+from watchkeeper.oncall.report import Watch, name_of, reach, ways_of
 from watchkeeper.oncall.rota import Shift
-from watchkeeper.oncall.turns import instant
+from watchkeeper.oncall.verification import Verified
 from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.wall_clock import instant
 
 EXAMPLES = "2026-11-27 18:00 (the rota's local time) or 2026-11-27T18:00+01:00"
 _YEARS = range(2000, 2200)
@@ -45,8 +46,8 @@ def moment_words(moment: datetime, zone: str) -> str:
     return f"{shown:%a} {utc}" if zone == "UTC" else f"{shown:%a %Y-%m-%d %H:%M %Z} ({utc})"
 
 
-def watch_lines(watch: Watch, runbook: Runbook) -> list[str]:
-    """A rota now: who, until when, how they are reached, who is next."""
+def watch_lines(watch: Watch, runbook: Runbook, verified: Verified) -> list[str]:
+    """A rota now: who, until when, how they are reached and whether that was verified, who is next."""
     rota, current, following = watch.rota, watch.current, watch.following
     lines = [f"{rota.id}  {rota.title}"]
     if current.endless:
@@ -58,6 +59,7 @@ def watch_lines(watch: Watch, runbook: Runbook) -> list[str]:
         lines += [
             f"  ● {name_of(current, runbook)} until {until}, {current.because}",
             _reach(current, runbook),
+            *_ways(current, runbook, verified),
         ]
     if not current.endless:
         name = name_of(following, runbook)
@@ -74,6 +76,15 @@ def _reach(shift: Shift, runbook: Runbook) -> str:
         f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in ways.items()
     ]
     return "    " + (" · ".join(shown) or "the runbook names no way to reach them")
+
+
+def _ways(shift: Shift, runbook: Runbook, verified: Verified) -> list[str]:
+    contact = None if shift.contact is None else runbook.contact(shift.contact)
+    found = [] if contact is None else ways_of(contact, runbook, verified)
+    return [
+        f"    ◌ {name}, never verified" if at is None else f"    ✓ {name}, verified {at:%Y-%m-%d}"
+        for name, at in found
+    ]
 
 
 def schedule_lines(shifts: Sequence[Shift], zone: str, runbook: Runbook) -> list[str]:

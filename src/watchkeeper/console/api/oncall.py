@@ -19,6 +19,7 @@ from watchkeeper.oncall.ical import feed
 from watchkeeper.oncall.overrides import Stored, Wanted, find_rota
 from watchkeeper.oncall.report import shift_json, watch
 from watchkeeper.oncall.rota import shifts, whole_shifts
+from watchkeeper.oncall.verification import verified
 from watchkeeper.oncall.wording import read_moment
 
 
@@ -138,7 +139,8 @@ def router(console: Console) -> APIRouter:
             found = [
                 watch(rota, stored.standing(conn, book, rota.id, now), now) for rota in book.oncall.rotas
             ]
-        return Watches(rotas=[Watch.model_validate(one.to_json(book)) for one in found])
+            ways = verified(conn)
+        return Watches(rotas=[Watch.model_validate(one.to_json(book, ways)) for one in found])
 
     @routes.get("/now", operation_id="getOnCall", responses=problems())
     async def now(identity: Reader) -> Watches:

@@ -7,6 +7,7 @@ form that cannot be taken comes back with all that was typed (tests/console/test
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Any
@@ -19,11 +20,14 @@ from watchkeeper.access.models import Identity
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader, Responder
 from watchkeeper.console.people import FormError, moment, sentence, zone_of
+from watchkeeper.console.picture import Picture
 from watchkeeper.console.rendering import seen_other
 from watchkeeper.monitoring import alert_list, silences, silencing
 from watchkeeper.monitoring.alert_list import Listed
+from watchkeeper.monitoring.maintenance import Opening, next_opening, opening_at
 from watchkeeper.monitoring.promql.ast import Matcher
 from watchkeeper.monitoring.silences import Silence, SilenceError, Wanted
+from watchkeeper.runbook.models.maintenance import MaintenanceWindow
 from watchkeeper.runbook.models.monitoring import Silencing
 
 LENGTHS = {
@@ -84,6 +88,19 @@ def read_wanted(typed: Typed, now: datetime, zone: str) -> Wanted:
     return Wanted(chosen, begins, ends, typed.owner, typed.reason)
 
 
+def windows_of(
+    picture: Picture, now: datetime
+) -> list[tuple[MaintenanceWindow, Opening | None, Opening | None]]:
+    """Each maintenance window of the runbook, with the opening that stands and the one that comes next."""
+    windows = picture.policy.runbook.monitoring.maintenance if picture.policy else ()
+    return [(window, opening_at(window, now), next_opening(window, now)) for window in windows]
+
+
+def _prefilled(matchers: Iterable[str]) -> str:
+    """The form for a silence with ``matchers`` in it, which shows what they would hide now."""
+    return "/silences/new?" + "&".join(f"matcher={quote(text, safe='')}" for text in matchers)
+
+
 def router(console: Console) -> APIRouter:
     """``/silences``, ``/silences/new``, ``/silences/{number}/end``."""
     routes = APIRouter(include_in_schema=False)
@@ -122,12 +139,9 @@ def router(console: Console) -> APIRouter:
             hides=hides,
             over=state == "over",
             matcher_lines=lambda one: [str(matcher) for matcher in one.matchers],
-            again=lambda one: (
-                "/silences/new?"
-                + "&".join(
-                    f"matcher={quote(f'{m.name}{m.op.value}{m.value}', safe='')}" for m in one.matchers
-                )
-            ),
+            again=lambda one: _prefilled(f"{m.name}{m.op.value}{m.value}" for m in one.matchers),
+            windows=windows_of(picture, now),
+            look_at=lambda window: _prefilled(window.match),
         )
 
     async def form(
