@@ -42,6 +42,7 @@
   let last = Date.now(), planned = null, asking = false, again = false;
   const fingerprints = new Map($$("[data-live][id]").map((node) => [node.id, node.outerHTML]));
   function busy(node) {
+    if ($("[data-chart]:hover .cross:not([visibility])", node)) return true; // somebody reads a chart
     const active = document.activeElement;
     return node.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
   }
