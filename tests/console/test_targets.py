@@ -1,4 +1,4 @@
-"""The targets' page: what is down comes first with its error whole, and thousands of targets stay readable."""
+"""The targets' page: what is down comes first with its error whole, and thousands stay readable."""
 
 from __future__ import annotations
 
