@@ -90,7 +90,7 @@ def furnish(on: Grounds) -> None:
         contact, rota = runbook.contacts[0].id, runbook.oncall.rotas[0].id
         asked = overrides.Wanted(rota, contact, now, now + timedelta(hours=2), "dentist")
         overrides.create(conn, now, runbook, asked, "person:ada")
-        facts = {
+        resolved = {
             "alertname": "QueueOld",
             "severity": "warn",
             "labels": {"service": "queue"},
@@ -99,7 +99,7 @@ def furnish(on: Grounds) -> None:
             "value": "NaN",
             "summary": "the queue was old",
         }
-        journal.append(conn, now, "alert.resolved", "component:monitoring", "alert:cc", facts)
+        journal.append(conn, now, "alert.resolved", "component:monitoring", "alert:cc", resolved)
 
 
 def _alert(fingerprint: str, state: str, now: datetime) -> dict[str, object]:
