@@ -8,7 +8,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 VENV := .venv
 BIN := $(VENV)/bin
-SYSTEM_PACKAGES := prometheus
+SYSTEM_PACKAGES := prometheus prometheus-alertmanager chromium
 ROOT := $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1 && echo yes)
 export UV_PYTHON_DOWNLOADS := never
 export UV_PROJECT_ENVIRONMENT := $(VENV)
@@ -61,6 +61,7 @@ bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench startup
 	$(BIN)/python -m bench scrape
 	$(BIN)/python -m bench rules
+	$(BIN)/python -m bench page-latency
 	$(BIN)/python -m bench storm
 
 system:
@@ -74,8 +75,8 @@ system:
 	  echo "not root: tests that drive$$missing are skipped (apt-get install$$missing brings them)"; \
 	fi
 
-screenshot: setup  ## the picture in the README, from a running demo
-	$(BIN)/python -m tests.screenshot docs/images/top.svg
+screenshot: setup system  ## the pictures in the README, from a running demo
+	$(BIN)/python -m tests.screenshot docs/images
 
 clean:
 	rm -rf $(VENV) artifacts .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -11,7 +11,11 @@ _SCAFFOLDING = {"__main__", "__init__", "report", "prometheus", "exporters", "pr
 
 def names() -> list[str]:
     """The benches there are."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in _SCAFFOLDING)
+    return sorted(
+        path.stem.replace("_", "-")
+        for path in Path(__file__).parent.glob("*.py")
+        if path.stem not in _SCAFFOLDING
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -19,7 +23,7 @@ def main(argv: list[str]) -> int:
     if not argv or argv[0] not in names():
         print(f"usage: python -m bench NAME [arguments]; the benches are: {', '.join(names())}")
         return 2
-    status: int = importlib.import_module(f"bench.{argv[0]}").main(argv[1:])
+    status: int = importlib.import_module(f"bench.{argv[0].replace('-', '_')}").main(argv[1:])
     return status
 
 

@@ -59,6 +59,12 @@ class Prometheus(Child):
         self._write()
         self.signal(signal.SIGHUP)
 
+    def alert_to(self, address: str) -> None:
+        """Send alerts to the Alertmanager at ``address`` (host:port) from now on."""
+        self._content["alerting"] = {"alertmanagers": [{"static_configs": [{"targets": [address]}]}]}
+        self._write()
+        self.signal(signal.SIGHUP)
+
     def value(self, expression: str) -> float:
         """The only value that ``expression`` gives; 0 if it gives none."""
         query = urllib.parse.urlencode({"query": expression})

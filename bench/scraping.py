@@ -36,7 +36,8 @@ async def run(plan: dict[str, Any]) -> None:
     try:
         async with HttpFetcher(os.environ) as fetcher:
             scraper = Scraper(store, fetcher, clock)
-            scraper.configure(jobs_of(Metrics.model_validate(plan["metrics"])))
+            metrics = Metrics.model_validate(plan["metrics"])
+            scraper.configure(jobs_of(metrics), metrics.evaluation_interval.total_seconds())
             loop = asyncio.ensure_future(scraper.run())
             while not ended.is_set():
                 store.tick()

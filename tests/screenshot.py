@@ -1,11 +1,13 @@
-"""The picture in the README: a real demo, broken for real, seen through ``watchkeeper top``.
+"""The pictures in the README: a real demo, broken for real, seen in the console and in ``watchkeeper top``.
 
-``python -m tests.screenshot FILE.svg`` starts the demo, breaks the API, waits for the page, and draws.
+``python -m tests.screenshot DIRECTORY`` starts the demo, breaks the API, waits for the page, and takes
+``console.png``, ``alert.png``, ``phone.png`` and ``top.svg``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,8 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import sync_playwright
 from rich.console import Console
 
+from tests.browser.conftest import CHROMIUM
 from watchkeeper.app.wire import WireError, ask_blocking
 from watchkeeper.cli.terminal import render
 from watchkeeper.demo.children import free_ports
@@ -60,14 +64,41 @@ def draw(document: dict[str, Any], path: Path) -> None:
     console.save_svg(str(path), title="watchkeeper top", code_format=TEMPLATE, unique_id="top")
 
 
-def main(path: Path) -> None:
-    """Run the demo until a page fires, and draw it."""
+def photograph(link: str, folder: Path) -> None:
+    """The console as whoever is on call finds it: home, the alert, and home on a phone at night."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, color_scheme="light")
+        page = context.new_page()
+        page.goto(link)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url("**/")
+        page.screenshot(path=folder / "console.png")
+        page.locator(".banner.is-page a").first.click()
+        page.wait_for_url("**/alerts/*")
+        page.screenshot(path=folder / "alert.png")
+        phone = browser.new_context(
+            viewport={"width": 390, "height": 780},
+            color_scheme="dark",
+            storage_state=context.storage_state(),
+        ).new_page()
+        phone.goto(page.url)
+        phone.screenshot(path=folder / "phone.png")
+        browser.close()
+
+
+def main(folder: Path) -> None:
+    """Run the demo until a page fires, and take the pictures."""
+    folder.mkdir(parents=True, exist_ok=True)
     port = free_ports(1)[0]
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)  # as root, PostgreSQL runs as somebody else
+    with tempfile.TemporaryDirectory() as home:
+        Path(home).chmod(0o755)  # as root, PostgreSQL runs as somebody else
         command = [sys.executable, "-m", "watchkeeper.cli.main", "demo"]
-        place, data = ["--dir", f"{folder}/demo"], Path(folder, "demo", "data")
-        demo = subprocess.Popen([*command, "start", "--no-top", "--listen", f"127.0.0.1:{port}", *place])
+        place, data = ["--dir", f"{home}/demo"], Path(home, "demo", "data")
+        said = Path(home, "said")
+        with said.open("wb") as out:
+            begin = [*command, "start", "--no-top", "--listen", f"127.0.0.1:{port}", *place]
+            demo = subprocess.Popen(begin, stdout=out)
         try:
             _until(lambda: overview(data) is not None, 60)
             time.sleep(WARM_UP_SECONDS)
@@ -76,7 +107,10 @@ def main(path: Path) -> None:
             time.sleep(15)
             document = overview(data)
             assert document is not None
-            draw(document, path)
+            draw(document, folder / "top.svg")
+            link = re.search(r"http://\S+/sign-in/link/\S+", said.read_text())
+            assert link is not None
+            photograph(link.group(0), folder)
         finally:
             demo.terminate()
             demo.wait(60)

@@ -65,7 +65,16 @@ def test_a_token_is_nothing_but_itself(store: Store, clock: ManualClock) -> None
     kept = opaque.digest(token)
     assert kept is not None
     swapped = token.swapcase()
-    for other in (kept, kept[:43], token + "\n", token[:-1], f" {token}", f"wk_{token}", swapped):
+    for other in (
+        kept,
+        kept[:43],
+        token + "\n",
+        token + "é",
+        token[:-1],
+        f" {token}",
+        f"wk_{token}",
+        swapped,
+    ):
         assert identify(store, clock, other) is None
 
 

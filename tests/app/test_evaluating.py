@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from tests.app.serving import METRICS, RUNBOOK, broken, until
+from tests.app.serving import METRICS, RECEIVER, RUNBOOK, broken, until
 from tests.fakes.exporter import Exporter
-from watchkeeper.app import inforce
+from watchkeeper.app import inforce, wire
 from watchkeeper.app.evaluating import Evaluating
 from watchkeeper.app.liveness import Liveness
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring.samples.store import SampleStore
+from watchkeeper.monitoring.source import Answer, SourceError
 from watchkeeper.runbook.models.runbook import Runbook
-from watchkeeper.store import journal
+from watchkeeper.store import journal, outbox
 from watchkeeper.store.clock import SystemClock
 from watchkeeper.store.database import Store, open_store
 
@@ -147,6 +151,51 @@ def test_a_store_that_is_locked_delays_the_record_and_ends_nothing(
         assert half.kinds().count("runbook.loaded") == 1
     finally:
         intruder.close()
+
+
+class Gone:
+    """A source that cannot be asked: which pages."""
+
+    failure_hold = timedelta(0)
+
+    async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
+        raise SourceError("nobody answers")
+
+
+async def woken(half: Half, seconds: float) -> bool:
+    """Whether the role ``work`` is asked to wake up within that time; starts the thread."""
+    asked = asyncio.Event()
+
+    async def wake(_: dict[str, Any]) -> bytes:
+        asked.set()
+        return b"true"
+
+    async with await wire.serve(half.settings.work_socket, {"wake": wake}):
+        half.thread.start()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asked.wait(), seconds)
+    return asked.is_set()
+
+
+def test_what_is_to_be_told_wakes_the_role_that_sends_it(settings: Settings) -> None:
+    assert settings.overlay is not None
+    settings.overlay.write_text(settings.overlay.read_text() + RECEIVER.replace("PAGERDUTY", "http://h/"))
+    half = Half(settings)
+    try:
+        half.evaluating._source.current = Gone()
+        assert asyncio.run(woken(half, 10))
+        with half.store.read() as conn:
+            assert list(outbox.backlog(conn)) == ["pagerduty"]
+    finally:
+        half.stop()
+
+
+def test_where_there_is_nothing_to_tell_or_nobody_to_wake_rules_go_on(half: Half, settings: Settings) -> None:
+    assert not asyncio.run(woken(half, 2.5))
+    until(lambda: half.evaluating.recorded_at, 5, "an evaluation")
+    half.evaluating._source.current = Gone()  # pages, and the socket is gone
+    seen = half.evaluations()
+    until(lambda: half.evaluations() >= seen + 2, 5, "evaluations")
 
 
 def test_a_heartbeat_that_hangs_delays_no_evaluation(

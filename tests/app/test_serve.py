@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.app.serving import deployment, one_page, resolved, running, until
+from watchkeeper.access import links, users
+from watchkeeper.store.clock import SystemClock
+from watchkeeper.store.database import open_existing
 
 
 def test_an_episode_pages_once_and_resolves_though_every_role_is_killed_in_it(tmp_path: Path) -> None:
@@ -55,6 +59,27 @@ def test_after_kill_9_of_everything_nothing_is_forgotten_and_nothing_paged_twice
             assert after[str(series["metric"])][: len(series["values"])] == series["values"]
         kinds = [entry["kind"] for entry in serving.journal()]
         assert kinds.count("alert.firing") == kinds.count("alert.resolved") == 1
+
+
+def test_the_first_sign_in_is_printed_until_there_is_an_admin(tmp_path: Path) -> None:
+    with deployment(tmp_path) as (serving, _, _):
+        (old,) = re.findall(r"/sign-in/link/(\S+)", serving.log.read_text())
+        serving.stop()
+        serving.start()
+        said = serving.log.read_text()
+        token = re.findall(r"/sign-in/link/(\S+)", said)[-1]
+        assert f"\nfirst sign-in, once and within 24 h: {serving.url}/sign-in/link/{token}\n" in said
+        assert token not in str(serving.journal())
+        with open_existing(serving.data, write=True) as store, store.write() as conn:
+            now = SystemClock().now()
+            assert links.use(conn, now, old) is None
+            link = links.use(conn, now, token)
+            assert link is not None
+            users.create(conn, now, username="ada", name="Ada", role=link.role, by="person:ada")
+        serving.stop()
+        serving.start()
+        assert serving.log.read_text().count("first sign-in") == 2
+        assert serving.stop() == 0
 
 
 def test_damaged_sample_files_are_set_aside_and_the_rest_runs(tmp_path: Path) -> None:

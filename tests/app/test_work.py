@@ -11,16 +11,21 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
 
-from tests.app.serving import RECEIVER, broken
-from watchkeeper.app import inforce, work
+from tests.app.serving import RECEIVER, broken, until
+from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
+from watchkeeper.app import inforce, wire, work
 from watchkeeper.app.settings import Settings
-from watchkeeper.notify import state
+from watchkeeper.notify import delivery, state
 from watchkeeper.notify.budget import Budget
+from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.health import DOWN_AFTER, Health
+from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.models import alerts
 
 NOW = datetime(2026, 1, 5, 3, tzinfo=UTC)
 
@@ -75,6 +80,35 @@ def test_a_secret_that_is_not_there_is_noted_before_the_first_page(
     assert said in caplog.text
 
 
+def test_it_is_woken_over_its_socket_and_sends_at_once(
+    role: Role, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 30.0)
+    monkeypatch.setenv("TEST_ROUTING_KEY", ROUTING_KEY)
+    stop = threading.Event()
+
+    async def wake() -> bytes:
+        async with await wire.serve(settings.work_socket, role.work.handlers()):
+            return await wire.ask(settings.work_socket, "wake", {}, 5.0)
+
+    with FakePagerDuty() as fake:
+        role.overlay.write_text(role.overlay.read_text().replace("http://127.0.0.1:1/", fake.url))
+        role.work._reload()
+        thread = threading.Thread(target=role.work.deliverer.run, args=(stop,))
+        thread.start()
+        try:
+            until(lambda: any(one.name == "notify-pagerduty" for one in threading.enumerate()), 5)
+            told = Notification(Kind.TRIGGER, "d", "o", "alert:a", "A", "page", "it burns", NOW)
+            with role.store.write() as conn:
+                enqueue_notification(conn, NOW, ["pagerduty"], told)
+            assert asyncio.run(wake()) == b"true"
+            fake.wait_for(lambda fake: len(fake.events) == 1, 10)
+        finally:
+            stop.set()
+            role.work.deliverer.wake()
+            thread.join(40)
+
+
 def test_what_waits_is_a_metric_by_receiver(role: Role) -> None:
     with role.store.write() as conn:
         for key in ("a", "b"):
@@ -98,13 +132,48 @@ def test_a_broken_runbook_leaves_the_receivers_as_they_are(
     assert list(role.work._receivers) == ["other"]
 
 
-def test_a_delivery_that_ends_by_itself_ends_the_role(
-    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(("part", "name"), [("deliverer", "delivery"), ("escalating", "escalation")])
+def test_a_part_that_ends_by_itself_ends_the_role(
+    role: Role, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: str, name: str
 ) -> None:
     def defect(_: threading.Event) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(role.work.deliverer, "run", defect)
+    monkeypatch.setattr(getattr(role.work, part), "run", defect)
     with caplog.at_level(logging.ERROR):
         assert asyncio.run(asyncio.wait_for(role.work.run(), 10)) == 1
-    assert "delivery ended by a defect" in caplog.text
+    assert f"{name} ended by a defect" in caplog.text
+
+
+ON_CALL = """
+contacts: [{id: ada, name: Ada, phone: "+49 30 1"}]
+oncall: {rotas: [{id: platform, title: Platform, layers: [{id: all, participants: [ada]}]}]}
+"""
+
+
+def test_a_page_for_which_nobody_can_be_reached_is_noted_and_a_reload_mends_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEST_ROUTING_KEY", "R0UT1NGKEY")
+    runbook = settings.runbook.read_text()
+    settings.runbook.write_text(runbook + ON_CALL)
+    role = Role(settings)
+    with role.store.write() as conn:
+        values = {"rule": "R", "alertname": "Api", "severity": "page", "state": "firing", "group_key": "k"}
+        more = {"labels": {}, "annotations": {"summary": "7 % fail"}, "active_at": NOW, "last_sent_at": NOW}
+        conn.execute(insert(alerts).values(fingerprint="one", episode="e", **values, **more))
+    role.work.escalating.look()
+    (note,) = role.ready()["notes"]
+    assert note == "PAGE 7 % fail: nobody can be reached: no receiver of the runbook leads to ada"
+    settings.runbook.write_text(runbook + ON_CALL.replace('phone: "+49 30 1"', "email: ada@example.org"))
+    role.overlay.write_text(role.overlay.read_text() + MAIL)
+    role.work._reload()
+    role.clock.advance(60)
+    role.work.escalating.look()
+    assert role.ready()["notes"] == []
+    with role.store.read() as conn:
+        assert list(outbox.backlog(conn)) == ["mail"]
+    role.store.close()
+
+
+MAIL = "    - {id: mail, email: {host: localhost, sender: wk@example.org, to: ops@example.org}}\n"

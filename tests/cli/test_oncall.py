@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from icalendar import Calendar
+from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from tests.oncall.rotas import RUNBOOK
@@ -21,6 +23,7 @@ from watchkeeper.app.settings import read_settings
 from watchkeeper.cli.oncall import app
 from watchkeeper.store import journal
 from watchkeeper.store.database import FILE_NAME, open_existing, open_store
+from watchkeeper.store.models import outbox
 
 SOON = (datetime.now(UTC) + timedelta(days=2)).strftime("%Y-%m-%d %H:%M")
 LATER = (datetime.now(UTC) + timedelta(days=4)).strftime("%Y-%m-%dT%H:%M+00:00")
@@ -199,3 +202,37 @@ def test_the_command_costs_nothing_until_it_runs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False"] * 4
+
+
+RECEIVERS = """\
+notifications:
+  receivers:
+    - {id: mail, email: {host: localhost, sender: wk@example.org, to: ops@example.org}}
+    - {id: bot, slack: {token: {env: TOKEN}, channel: "#ops"}}
+"""
+
+
+def test_a_way_is_verified_with_the_code_that_came_and_shown_so(place: Path) -> None:
+    (place / "runbook.yaml").write_text(RUNBOOK.replace("contacts:", f"{RECEIVERS}contacts:", 1))
+    assert "never verified" in _run("now").stdout
+    for who in ("ada", "ben"):
+        assert "a code goes out through each of these" in _run("verify", who).stdout
+    with open_existing(place / ".watchkeeper") as store, store.read() as conn:
+        notes = [row.payload["note"] for row in conn.execute(select(outbox).order_by(outbox.c.id))]
+    codes = [re.findall(r"the code is (\d{6})", note)[0] for note in notes]
+    wrong = _run("verify", "ada", "--code", "000000" if codes[0] != "000000" else "111111")
+    assert wrong.exit_code == 1
+    assert "none of the codes that were sent to ada; 4 more may be tried" in wrong.stderr
+    assert _run("verify", "ada", "--code", codes[0]).stdout == "verified: email:ada@example.org\n"
+    assert _run("verify", "ben", "--code", codes[1]).stdout == "verified: slack:@ben\n"
+    shown = _run("now").stdout
+    assert re.search(r"^    ✓ (email:ada@example.org|slack:@ben), verified \d{4}-\d\d-\d\d$", shown, re.M)
+    platform, _ = json.loads(_run("now", "--json").stdout)
+    (way,) = platform["contact"]["ways"]
+    assert way["verified_at"].endswith("Z")
+
+
+def test_whom_no_way_leads_to_is_said_before_anything_is_sent(place: Path) -> None:
+    result = _run("verify", "ada")
+    assert result.exit_code == 1
+    assert "no receiver of the runbook leads to Ada" in result.stderr

@@ -53,7 +53,7 @@ def test_init_into_a_missing_directory_says_so(here: Path) -> None:
 def test_check_reports_every_mistake_with_its_place(here: Path) -> None:
     write(here, default("over: 2m", "ovre: 2m").replace("playbook: jobs-backlog", "playbook: job-backlog"))
     shown = run("check", code=1).stderr
-    assert "runbook.yaml:116:29: monitoring.layers.api.signals.error-rate.page: unknown key `ovre`" in shown
+    assert "runbook.yaml:118:29: monitoring.layers.api.signals.error-rate.page: unknown key `ovre`" in shown
     assert "did you mean `over`?" in shown
     assert "there is no playbook `job-backlog`" in shown
     assert shown.rstrip().endswith("2 problems")
@@ -220,7 +220,7 @@ def test_explain_says_the_sentence_the_line_the_rule_and_the_promql(here: Path) 
     write(here, default_text())
     shown = run("explain", "monitoring.api.error-rate.page").stdout
     assert "Page when HTTP error rate (5xx) is above 5% over 2 minutes." in shown
-    assert "runbook.yaml:116:" in shown
+    assert "runbook.yaml:118:" in shown
     assert "ApiErrorRatePage" in shown
     assert "[2m]" in shown
     assert "> 0.05" in shown

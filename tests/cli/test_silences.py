@@ -64,3 +64,23 @@ def test_a_number_that_is_none_is_said(data: Path) -> None:
     result = run(data, "end", "9")
     assert result.exit_code == 1
     assert "there is no silence 9" in result.stderr
+
+
+def test_maintenance_windows_of_the_runbook_in_force_are_listed(data: Path) -> None:
+    window = {
+        "id": "vacuum", "title": "Vacuum\x1b[2J", "match": ["service=db"],
+        "every": "daily", "at": "02:00", "for": "2h", "reason": "rewriting",
+    }  # fmt: skip
+    book = {"runbook": 1, "platform": "Island", "monitoring": {"maintenance": [window]}}
+    copy = {"runbook": json.dumps(book), "overlay": None, "digest": ""}
+    (data / "runbook-in-force.json").write_text(json.dumps(copy))
+    shown = run(data)
+    assert shown.exit_code == 0, shown.output
+    assert '{service="db"}' in shown.stdout
+    assert "every day at 02:00 (UTC) for 2 hours: rewriting" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    (listed,) = json.loads(run(data, "--json").stdout)
+    assert (listed["window"], listed["matchers"], listed["state"] in ("active", "planned")) == (
+        "vacuum", ["service=db"], True,
+    )  # fmt: skip
+    assert run(data, "--all", "--json").stdout.strip() == "[]"

@@ -70,7 +70,13 @@ class Grounds:
     ``cookies`` and ``tokens`` are by role; the usernames are the roles' names.
     """
 
-    def __init__(self, data: Path, clock: Clock | None = None, url: str = "http://127.0.0.1:8321") -> None:
+    def __init__(
+        self,
+        data: Path,
+        clock: Clock | None = None,
+        url: str = "http://127.0.0.1:8321",
+        accounts: bool = True,
+    ) -> None:
         self.clock = clock or SystemClock()
         self.settings = Settings(data / "runbook.yaml", None, data, "127.0.0.1", 8321, url)
         self.store: Store = open_store(data, self.clock)
@@ -78,7 +84,7 @@ class Grounds:
         self.tokens: dict[Role, str] = {}
         now = self.clock.now()
         with self.store.write() as conn:
-            for role in Role:
+            for role in Role if accounts else ():
                 name, by = role.value, "component:test"
                 user = users.create(conn, now, username=name, name=name.title(), role=role, by=by)
                 self.cookies[role] = sessions.open_session(conn, now, user, "link")

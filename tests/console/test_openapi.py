@@ -14,6 +14,7 @@ from hypothesis import HealthCheck
 from schemathesis import APIOperation
 from schemathesis.checks import not_a_server_error
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_headers_conformance,

@@ -18,7 +18,7 @@ def test_the_default_runbook_takes_the_overlay(tmp_path: Path) -> None:
     write_overlay(new_settings(tmp_path), tmp_path / "overlay.yaml")
     loaded = load(default, overlay=tmp_path / "overlay.yaml").runbook
     assert len(loaded.metrics.scrape_configs) == len(targets(new_settings(tmp_path)))
-    assert [receiver.id for receiver in loaded.notifications.receivers] == ["demo-pager"]
+    assert [receiver.id for receiver in loaded.notifications.receivers] == ["pagerduty"]
     for config in loaded.metrics.scrape_configs:
         for static in config.static_configs:
             assert set(loaded.monitoring.hygiene.required_labels) <= static.labels.keys()

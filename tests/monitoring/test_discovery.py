@@ -112,14 +112,14 @@ def test_what_is_no_target_has_a_reason(address: str, rules: list[dict[str, Any]
     assert message in str(caught.value)
 
 
-def test_key_and_offset_are_stable_and_spread() -> None:
+def test_key_and_number_are_stable_and_spread() -> None:
     targets = [resolve(job(), {"__address__": f"host-{n}:80"}, {}) for n in range(200)]
     again = [resolve(job(), {"__address__": f"host-{n}:80"}, {}) for n in range(200)]
-    offsets = sorted(target.offset_seconds for target in targets if target)
+    places = sorted(target.number / 2**64 for target in targets if target)
     assert [t.key for t in targets if t] == [t.key for t in again if t]
     assert len({t.key for t in targets if t}) == 200
-    assert all(0 <= offset < 15 for offset in offsets)
-    assert max(b - a for a, b in pairwise(offsets)) < 1.0
+    assert all(0 <= place < 1 for place in places)
+    assert max(b - a for a, b in pairwise(places)) < 1 / 15
 
 
 # -- documents -----------------------------------------------------------------------------------

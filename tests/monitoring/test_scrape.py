@@ -41,9 +41,13 @@ class Web:
     def __init__(self, **bodies: str | Exception) -> None:
         self.bodies: dict[str, str | Exception] = dict(bodies)
         self.asked: list[Request] = []
+        self.clock: ManualClock | None = None
+        self.seconds = 0.0
 
     async def fetch(self, request: Request) -> Answer:
         self.asked.append(request)
+        if self.clock is not None:
+            self.clock.advance(self.seconds)
         body = self.bodies[request.url.split("/")[2].partition(":")[0]]
         if isinstance(body, Exception):
             raise body
@@ -53,24 +57,30 @@ class Web:
 class Stage:
     """A scraper on a clock that is moved by hand."""
 
-    def __init__(self, web: Web, *configured: ScrapeJob, later: float = 0) -> None:
+    def __init__(
+        self, web: Web, *configured: ScrapeJob, later: float = 0, evaluated_every: float | None = None
+    ) -> None:
         self.web = web
         self.sink = MemorySink()
         self.clock = ManualClock(START)
         self.clock.advance(later)
         self.scraper = Scraper(self.sink, web, self.clock)
-        self.scraper.configure(configured)
+        self.scraper.configure(configured, evaluated_every)
 
     def run(self, seconds: float) -> None:
         """Let time pass, and scrape whenever something is due."""
 
         async def steps() -> None:
             end = self.clock.monotonic() + seconds
-            while (pause := self.scraper.start_due()) <= end - self.clock.monotonic():
+            while True:
+                self.scraper.start_due()
                 await self.scraper.settle()
+                pause = min(self.scraper.start_due(), 1.0)  # a visit that has ended may have moved its next
+                await self.scraper.settle()
+                if pause > end - self.clock.monotonic():
+                    break
                 self.clock.advance(pause)
-            await self.scraper.settle()
-            self.clock.advance(end - self.clock.monotonic())
+            self.clock.advance(max(0.0, end - self.clock.monotonic()))
 
         asyncio.run(steps())
 
@@ -102,6 +112,62 @@ def test_a_restart_scrapes_at_the_same_moments_of_the_interval() -> None:
     first.run(60)
     second.run(60)
     assert {ts % 15_000 for ts in first.group("a:1").rows} == {ts % 15_000 for ts in second.group("a:1").rows}
+
+
+def before_evaluation(times: list[int]) -> list[int]:
+    """Milliseconds from each visit to the evaluation after it, every 15 s."""
+    return [-ts % 15_000 for ts in times]
+
+
+def test_targets_are_visited_just_before_the_rules_are_evaluated() -> None:
+    configured = jobs(static("j", "a:1", "b:1"), static("k", "c:1", scrape_interval="60s"))
+    stage = Stage(Web(a="x 1\n", b="x 1\n", c="x 1\n"), *configured, evaluated_every=15)
+    stage.run(120)
+    for instance, visits in (("a:1", 8), ("b:1", 8), ("c:1", 2)):
+        times = list(stage.group(instance).rows)
+        assert len(times) == visits
+        assert len(set(before_evaluation(times))) == 1
+        assert 50 <= before_evaluation(times)[0] <= 66
+
+
+def test_a_slow_target_is_visited_earlier_and_only_as_long_as_it_is_slow() -> None:
+    stage = Stage(Web(a="x 1\n"), *jobs(static("j", "a:1")), evaluated_every=15)
+    stage.run(30)
+    stage.web.clock, stage.web.seconds = stage.clock, 2.0
+    stage.run(60)
+    stage.web.seconds = 0.0
+    stage.run(60 * 15)
+    times = list(stage.group("a:1").rows)
+    ahead = before_evaluation(times)
+    assert ahead[0] < 100
+    assert 2500 <= max(ahead) <= 3300
+    assert ahead[-1] < 100
+    assert stage.scraper.totals.scrapes == 66
+    assert all(7_500 <= b - a <= 22_500 for a, b in pairwise(times))
+
+
+def test_after_a_step_of_the_wall_clock_visits_come_back_to_their_moment() -> None:
+    stage = Stage(Web(a="x 1\n"), *jobs(static("j", "a:1")), evaluated_every=15)
+    stage.run(60)
+    stage.clock.jump(4.0)
+    stage.run(60)
+    times = list(stage.group("a:1").rows)
+    ahead = before_evaluation(times)
+    assert ahead[3] == ahead[-1] < 100
+    assert stage.scraper.totals.scrapes == 8
+    assert all(7_500 <= b - a <= 22_500 for a, b in pairwise(times))
+
+
+def test_an_evaluation_interval_that_a_reload_changes_is_followed() -> None:
+    configured = jobs(static("j", "a:1"))
+    stage = Stage(Web(a="x 1\n"), *configured, evaluated_every=15)
+    stage.scraper.configure(configured)
+    stage.run(60)
+    kept = list(stage.group("a:1").rows)[-1]
+    stage.scraper.configure(configured, 5)
+    stage.run(60)
+    assert before_evaluation([kept])[0] < 100
+    assert -list(stage.group("a:1").rows)[-1] % 5_000 < 100
 
 
 def test_the_request_carries_timeout_and_limit() -> None:

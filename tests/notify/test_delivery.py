@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -14,10 +17,11 @@ from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, Fault
 from tests.fakes.smtp import FakeSmtp, serving
 from tests.notify.conftest import Make
 from tests.notify.deliveries import deliverer_of, entries, pagerduty, put, until_empty, waiting
-from watchkeeper.notify import accounts
+from watchkeeper.notify import accounts, state
 from watchkeeper.notify.answers import Answer, Said
 from watchkeeper.notify.delivery import Deliverer, Summary
 from watchkeeper.notify.email import EmailReceiver
+from watchkeeper.notify.lane import MOST_UNDER_WAY
 from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.pagerduty import PagerDutyReceiver
 from watchkeeper.notify.transport import HttpTransport
@@ -319,3 +323,99 @@ def test_who_was_not_told_beside_others_stands_in_the_journal(
         deliverer_of(store, clock, mail).run_once()
     (entry,) = entries(store, accounts.DELIVERED)
     assert entry.facts["detail"] == "127.0.0.1: not by gone@example.org (550 no such user)"
+
+
+class Slow:
+    """A receiver that takes several at a time and answers when it is told to."""
+
+    id = "pagerduty"
+    rate_per_minute = 1000.0
+    timeout_seconds = 5.0
+    in_flight = 4
+
+    def __init__(self) -> None:
+        self.guard = threading.Condition()
+        self.under_way: list[str] = []
+        self.most = 0
+        self.told: list[tuple[str, Kind]] = []
+
+    def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
+        with self.guard:
+            assert notification.order_key not in self.under_way, "of one alert, one at a time"
+            self.under_way.append(notification.order_key)
+            self.most = max(self.most, len(self.under_way))
+        time.sleep(0.01)
+        with self.guard:
+            self.under_way.remove(notification.order_key)
+            self.told.append((notification.order_key, notification.kind))
+        return Answer(Said.ACCEPTED)
+
+
+def test_several_are_under_way_at_a_time_but_never_two_of_one_alert(
+    store: Store, clock: ManualClock, make: Make
+) -> None:
+    for kind in (Kind.TRIGGER, Kind.ACKNOWLEDGE, Kind.RESOLVE):
+        put(store, clock.now(), *(make(f"alert-{n}", kind) for n in range(10)))
+    slow = Slow()
+    assert deliverer_of(store, clock, slow).run_once() == Summary(delivered=30)
+    assert slow.most == 4
+    for n in range(10):
+        told = [kind for name, kind in slow.told if name == f"alert-{n}"]
+        assert told == [Kind.TRIGGER, Kind.ACKNOWLEDGE, Kind.RESOLVE]
+    assert len(entries(store, "notification.delivered")) == 30
+
+
+def test_those_that_are_under_way_together_are_one_failure_in_a_row(
+    store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
+) -> None:
+    put(store, clock.now(), *(make(f"alert-{n}") for n in range(40)))
+    deliverer = deliverer_of(store, clock, pagerduty(fake))
+    assert deliverer.run_once(16) == Summary(delivered=16)  # it has earned many at a time
+    fake.plan(*["503"] * 12)
+    assert deliverer.run_once(12).retried >= 8
+    with store.read() as conn:
+        known = state.load(conn, "pagerduty")[1]
+    assert not known.down  # a hitch, not an outage: nothing is held back for it
+    until_empty(deliverer, store, clock, 2, 10)
+
+
+def test_a_receiver_that_asks_for_time_is_sent_nothing_that_was_not_under_way(
+    store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
+) -> None:
+    put(store, clock.now(), *(make(f"alert-{n}") for n in range(60)))
+    deliverer = deliverer_of(store, clock, pagerduty(fake))
+    deliverer.run_once(20)
+    fake.always(Fault("429", "30"))
+    before = fake.requests
+    deliverer.run_once()
+    assert fake.requests - before <= MOST_UNDER_WAY
+    asked = fake.requests
+    clock.advance(29)
+    assert (deliverer.run_once(), fake.requests) == (Summary(), asked)
+    fake.always(None)
+    until_empty(deliverer, store, clock, 5, 40)
+
+
+def test_one_that_cannot_be_settled_for_a_defect_of_ours_holds_up_no_other(
+    store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(store, clock.now(), *(make(f"alert-{n}") for n in range(20)))
+    deliverer = deliverer_of(store, clock, pagerduty(fake))
+    right = accounts.delivered
+
+    def defect(*given: Any) -> None:
+        if given[3].subject == "alert:alert-9":
+            raise ZeroDivisionError
+        right(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(accounts, "delivered", defect)
+        for _ in range(3):
+            with contextlib.suppress(ZeroDivisionError):
+                deliverer.run_once()
+    assert waiting(store) == 1
+    assert len(fake.events) == 20  # what was settled one by one was not sent again for it
+    clock.advance(60)  # its claim ends
+    assert deliverer.run_once() == Summary(delivered=1)
+    assert fake.actions("watchkeeper/alert-9/e1") == ["trigger", "trigger"]
+    assert len(entries(store, "notification.delivered")) == 20

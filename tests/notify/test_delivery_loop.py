@@ -68,6 +68,20 @@ def test_the_loop_takes_new_receivers_and_leaves_old_ones(
         assert deliverer.totals == {("pagerduty", "accepted"): 2, ("another", "accepted"): 1}
 
 
+def test_what_wakes_it_is_sent_at_once_and_what_does_not_a_moment_later(
+    store: Store, running: Callable[..., Deliverer], make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 1.5)
+    with FakePagerDuty() as fake:
+        deliverer = running(pagerduty(fake))
+        put(store, SystemClock().now(), make("first"))
+        fake.wait_for(lambda fake: len(fake.events) == 1)  # it polls
+        time.sleep(0.3)
+        put(store, SystemClock().now(), make("woken"))
+        deliverer.wake()
+        fake.wait_for(lambda fake: len(fake.events) == 2, 0.8)
+
+
 def test_a_full_disk_stops_deliveries_only_while_it_is_full(
     store: Store,
     running: Callable[..., Deliverer],

@@ -65,6 +65,17 @@ def test_a_page_arrives_as_plain_text_and_html_with_a_subject_that_says_it_all(m
             assert words in body
 
 
+def test_a_page_for_one_person_goes_to_their_mailbox_alone(make: Make) -> None:
+    with serving(FakeSmtp()) as fake:
+        receiver(fake).send(make(to="Ada <ada@example.org>"), "mail-1-1", NOW)
+        odd = receiver(fake).send(make(to="ada@example.org\r\nBcc: eve@example.org"), "mail-2-1", NOW)
+    first, *others = fake.mails
+    assert first.recipients == ("ada@example.org",)
+    assert first.message["To"] == "Ada <ada@example.org>"
+    assert not others or all("eve" not in str(other.recipients) for other in others), odd
+    assert not any("eve" in command for command in fake.commands)
+
+
 def test_mails_of_one_alert_are_one_thread_and_attempts_at_one_mail_are_the_same_mail(make: Make) -> None:
     with serving(FakeSmtp()) as fake:
         mail = receiver(fake)

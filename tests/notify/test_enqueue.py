@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from tests.notify.conftest import Make
-from watchkeeper.notify.enqueue import KEEP_TRYING, enqueue_notification
+from watchkeeper.notify.enqueue import KEEP_TRYING, enqueue_notification, enqueue_notifications
 from watchkeeper.notify.models import Kind
 from watchkeeper.store.database import Store
 from watchkeeper.store.models import outbox
@@ -45,3 +45,20 @@ def test_only_a_repeat_replaces_only_the_repeat_before_it(store: Store, now: dat
             enqueue_notification(conn, now, ["r"], make(), repeat=repeat)
         enqueue_notification(conn, now, ["r"], make(kind=Kind.RESOLVE))
     assert [row.state for row in _rows(store)] == ["pending", "superseded", "pending", "pending", "pending"]
+
+
+def test_many_at_once_are_the_rows_that_one_after_the_other_would_be(
+    store: Store, now: datetime, make: Make
+) -> None:
+    told = [
+        (["a", "b", "a"], make("page")),
+        (["b"], make("warning", severity="warn")),
+        (["a"], make("page", Kind.RESOLVE)),
+    ]
+    with store.write() as conn:
+        for receivers, notification in told:
+            enqueue_notification(conn, now, receivers, notification)
+        enqueue_notifications(conn, now, told)
+    rows = [tuple(row)[1:] for row in _rows(store)]
+    assert len(rows) == 8
+    assert rows[:4] == rows[4:]

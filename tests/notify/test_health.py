@@ -96,3 +96,16 @@ def test_a_receiver_that_flaps_is_announced_again_only_if_it_stays_down() -> Non
     assert change is Change.FAILING
     _, change = health.after_failure(recovered, ERROR, NOW + 60 * MINUTE, 0.5)
     assert change is Change.FAILING
+
+
+def test_what_was_sent_before_a_failure_was_known_counts_once_and_its_wait_counts() -> None:
+    first, _ = health.after_failure(Health(), ERROR, NOW, 0.5)
+    for _ in range(10):
+        again, change = health.after_failure(first, ERROR, NOW, 0.5, known=True)
+        assert (again, change) == (first, None)
+    held, _ = health.after_failure(first, try_again("429", 30), NOW, 0.5, known=True)
+    assert held == replace(first, blocked_until=NOW + timedelta(seconds=30), blocked_at=NOW)
+    shorter, _ = health.after_failure(held, try_again("429", 10), NOW, 0.5, known=True)
+    assert shorter == held
+    alone, change = health.after_failure(Health(), ERROR, NOW, 0.5, known=True)
+    assert (alone.failures, change) == (1, Change.FAILING)  # a success came in between

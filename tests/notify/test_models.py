@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watchkeeper.notify.models import Kind, Link, Member, Notification, NotifyError, dedup_key
+from tests.notify.conftest import Make
+from watchkeeper.notify.models import Kind, Link, Member, Notification, NotifyError, dedup_key, personal_key
 from watchkeeper.store.canonical import canonical_json
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20)
@@ -37,12 +38,30 @@ NOTIFICATIONS = st.builds(
     links=st.lists(st.builds(Link, TEXT, TEXT), max_size=2).map(tuple),
     members=st.lists(MEMBERS, max_size=3).map(tuple),
     note=TEXT,
+    to=st.none() | TEXT,
 )
 
 
 @given(NOTIFICATIONS)
 def test_a_notification_survives_the_outbox_unchanged(notification: Notification) -> None:
     assert Notification.from_json(json.loads(canonical_json(notification.to_json()))) == notification
+
+
+def test_a_row_that_was_written_before_there_were_addresses_is_read(make: Make) -> None:
+    document = make().to_json()
+    assert "to" not in document, (
+        "nor does a version before ours stumble over what is for nobody in particular"
+    )
+    assert Notification.from_json(document).to is None
+    assert make(to="ada@example.org").to_json()["to"] == "ada@example.org"
+
+
+def test_each_address_has_a_thread_of_its_own() -> None:
+    asked = [("mail", "ada"), ("mail", "ben"), ("chat", "ada")]
+    keys = {personal_key("watchkeeper/abc/1", receiver, to) for receiver, to in asked}
+    assert len(keys) == 3
+    assert all(key.startswith("watchkeeper/abc/1/to/") for key in keys)
+    assert personal_key("k", "mail", "ada") == personal_key("k", "mail", "ada")
 
 
 def test_a_value_that_is_no_number_comes_back_as_its_word(make: type[Notification]) -> None:

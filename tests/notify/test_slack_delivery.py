@@ -12,7 +12,7 @@ from tests.notify.conftest import Make
 from tests.notify.deliveries import deliverer_of, put, until_empty, waiting
 from watchkeeper.notify import memory
 from watchkeeper.notify.delivery import Summary
-from watchkeeper.notify.models import Kind
+from watchkeeper.notify.models import Kind, personal_key
 from watchkeeper.notify.slack import SlackBotReceiver
 from watchkeeper.runbook.models.secrets import Secret
 from watchkeeper.store.clock import ManualClock
@@ -39,6 +39,21 @@ def test_each_incident_is_one_message_over_restarts(
     assert len(slack.in_channel()) == 2
     assert all("[RESOLVED]" in message.text for message in slack.in_channel())
     assert len(slack.replies()) == 4
+
+
+def test_a_person_has_a_message_of_their_own_beside_the_channels(
+    store: Store, clock: ManualClock, slack: FakeSlack, make: Make
+) -> None:
+    slack.channels |= {"U1": "D0ADA", "U2": "D0BEN"}
+    for kind in (Kind.TRIGGER, Kind.RESOLVE):
+        for who in ("U1", "U2"):
+            key = personal_key("watchkeeper/alert-1/e1", "chat", who)
+            put(store, clock.now(), make(kind=kind, to=who, dedup_key=key, order_key=key), receiver="chat")
+        put(store, clock.now(), make(kind=kind), receiver="chat")
+        deliverer_of(store, clock, chat(slack)).run_once()
+    assert sorted(message.channel for message in slack.in_channel()) == ["C0OPS", "D0ADA", "D0BEN"]
+    assert all("[RESOLVED]" in message.text for message in slack.in_channel())
+    assert len(slack.replies()) == 3
 
 
 def test_a_slack_that_fails_now_and_then_makes_no_second_message(

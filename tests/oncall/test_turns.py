@@ -11,7 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from tests.oncall.rotas import local, rota, utc
-from watchkeeper.oncall.turns import Turn, hours, instant, turns
+from watchkeeper.oncall.turns import Turn, hours, turns
+from watchkeeper.runbook.wall_clock import instant
 
 
 def _turns(layer: dict[str, Any], zone: str, start: str, days: float) -> list[Turn]:

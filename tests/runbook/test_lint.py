@@ -165,7 +165,19 @@ CAUGHT = {
     ],
     "empty-rota": [("participants: [primary, secondary]", "participants: []", "oncall.platform")],
     "single-contact-method": [
-        ('primary@example.org, slack: "@primary"', "primary@example.org", "contacts.primary")
+        (
+            'email: primary@example.org, slack: "@primary", receivers: [pagerduty]',
+            "receivers: [pagerduty]",
+            "contacts.primary",
+        )
+    ],
+    "unreachable-on-call": [
+        ('slack: "@primary", receivers: [pagerduty]', 'phone: "+49 30 1"', "contacts.primary"),
+        (
+            'email: primary@example.org, slack: "@primary", receivers: [pagerduty]',
+            'phone: "+49 30 1"',
+            "contacts.primary",
+        ),
     ],
     "acknowledge-and-escalation": [
         ("{notify: oncall, wait: 5m}", "{notify: oncall, wait: 6m}", "oncall.platform"),

@@ -214,6 +214,18 @@ def test_guards_are_checked_too() -> None:
             "did you mean `primary`?",
         ),
         (
+            "{notify: next, wait: 5m}",
+            "{notify: [oncall, nxt], wait: 5m}",
+            "there is nobody called `nxt`",
+            "did you mean `next`?",
+        ),
+        (
+            "{notify: next, wait: 5m}",
+            "{notify: rota:platfrm, wait: 5m}",
+            "there is nobody called `rota:platfrm`",
+            "did you mean `rota:platform`?",
+        ),
+        (
             "receivers: pagerduty\n      repeat_interval: 1h",
             "receivers: pagerdty",
             "no receiver `pagerdty`",
@@ -365,6 +377,15 @@ def test_receivers_of_an_overlay_come_without_the_routes_to_the_old_ones() -> No
     assert [receiver.id for receiver in notifications.receivers] == ["hook"]
     assert not notifications.routes
     assert notifications.grouping.by == ("alertname", "service", "env", "region")
+
+
+def test_contacts_lose_the_receivers_that_an_overlay_takes_away_and_keep_the_others() -> None:
+    runbook = read(default_text(), overlay=OVERLAY).runbook
+    assert {contact.receivers for contact in runbook.contacts} == {()}
+    same = read(default_text(), overlay=OVERLAY.replace("id: hook", "id: pagerduty")).runbook
+    assert same.contacts[0].receivers == ("pagerduty",)
+    problem = only(default("receivers: [pagerduty]}", "receivers: [pagrduty]}"), overlay=OVERLAY)
+    assert "no receiver `pagrduty`" in problem.message
 
 
 def test_an_overlay_holds_no_policy() -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError
 from watchkeeper.store import journal
 from watchkeeper.store.database import FILE_NAME, Store, open_store
 from watchkeeper.store.errors import JournalError
-from watchkeeper.store.journal import Anchor, Filter
+from watchkeeper.store.journal import Anchor, Draft, Filter
 from watchkeeper.store.redaction import MASK
 
 
@@ -46,6 +46,34 @@ def test_entries_are_numbered_from_one_and_read_back_as_written(store: Store, no
     assert (first.kind, first.actor, first.subject) == ("alert.firing", "watch", "alert/1")
     assert first.facts == {"summary": "entry 1", "value": 0.1}
     assert first.evidence == (("clause.1", "met"), ("monitoring.api", "missed"))
+
+
+def test_many_entries_at_once_are_chained_as_one_after_the_other(
+    store: Store, now: datetime, tmp_path: Path
+) -> None:
+    drafts = [
+        Draft("a", "watch", f"alert/{n}", {"n": n, "token": "x"}, [(f"clause.{n}", "met")] if n % 3 else [])
+        for n in range(1, 10)
+    ]
+    with store.write() as conn:
+        assert journal.append_all(conn, now, drafts[:5]) == 5
+        assert journal.append_all(conn, now, []) == 5
+        assert journal.append_all(conn, now, drafts[5:]) == 9
+    with open_store(tmp_path / "other") as other:
+        for draft in drafts:
+            with other.write() as conn:
+                journal.append(conn, now, draft.kind, draft.actor, draft.subject, draft.facts, draft.evidence)
+        with store.read() as ours, other.read() as theirs:
+            assert journal.verify(ours).intact
+            assert journal.head(ours) == journal.head(theirs)
+            assert journal.entries(ours) == journal.entries(theirs)
+
+
+def test_of_many_entries_a_bad_one_keeps_all_from_being_recorded(store: Store, now: datetime) -> None:
+    with pytest.raises(JournalError, match="needs its actor"), store.write() as conn:
+        journal.append_all(conn, now, [Draft("a", "watch", "s", {}), Draft("a", "", "s", {})])
+    with store.read() as conn:
+        assert journal.head(conn).seq == 0
 
 
 def test_an_entry_exists_exactly_if_its_transaction_does(store: Store, now: datetime) -> None:

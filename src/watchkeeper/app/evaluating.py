@@ -9,6 +9,7 @@ write takes to give up (tests/app/test_evaluating.py).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import threading
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 
-from watchkeeper.app import inforce
+from watchkeeper.app import inforce, wire
 from watchkeeper.app.embedded import LockedSource
 from watchkeeper.app.inforce import Chosen
 from watchkeeper.app.liveness import Liveness
@@ -41,6 +42,8 @@ from watchkeeper.store.errors import StoreError
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
+WAKE_SECONDS = 5.0
+"""How long the role ``work`` has to hear that there is something to tell."""
 EVALUATING, SCRAPING = "the evaluation of rules", "scraping"
 """The halves, as they are called where one of them hangs."""
 
@@ -71,6 +74,7 @@ class Evaluating:
         self._announced = False
         self._liveness = liveness
         self._beating: asyncio.Task[None] | None = None
+        self._waking: set[asyncio.Task[None]] = set()
         self._reloaded = reloaded
         self._ended = ended
         self._fetcher = HttpFetcher(os.environ, settings.runbook.parent)
@@ -142,7 +146,7 @@ class Evaluating:
         try:
             async with self._fetcher:
                 await rules.run(self._clock, lambda: self.service.interval, self._evaluate, stopping)
-                await _ended(self._beating)
+                await _ended(self._beating, *self._waking)
         finally:
             await _ended(listening)
 
@@ -163,12 +167,21 @@ class Evaluating:
         self.cpu_seconds = time.thread_time()
         if decision is None:
             return
+        if decision.sends:
+            waking = asyncio.create_task(self._wake())
+            self._waking.add(waking)
+            waking.add_done_callback(self._waking.discard)
         self.recorded_at = self._clock.monotonic()
         seen = self.service.seen
         if seen is not None:
             self.history.observe(seen.at, seen, self.service.policy)
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._heartbeat.evaluated())
+
+    async def _wake(self) -> None:
+        """Tell the role ``work`` that something waits; where it does not hear, it finds it by itself."""
+        with contextlib.suppress(wire.WireError):
+            await wire.ask(self._settings.work_socket, "wake", {}, WAKE_SECONDS)
 
     def _announce(self) -> None:
         """Journal what is in force; where that cannot be written now, the next evaluation tries again."""
@@ -224,7 +237,8 @@ class _CurrentSource:
         return await self.current.evaluate(queries, at_ms)
 
 
-async def _ended(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
+async def _ended(*tasks: asyncio.Task[None] | None) -> None:
+    begun = [task for task in tasks if task is not None]
+    for task in begun:
         task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    await asyncio.gather(*begun, return_exceptions=True)

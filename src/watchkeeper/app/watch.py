@@ -130,7 +130,7 @@ class _Watch:
         async with AsyncExitStack() as stack:
             fetcher = await stack.enter_async_context(HttpFetcher(os.environ, base))
             self._scraper = Scraper(self._samples, fetcher, self._clock, base)
-            self._scraper.configure(jobs_of(self._metrics))
+            self._configure()
             await stack.enter_async_context(await self._serve(stack))
             await self._until_told()
         return self._exit_code
@@ -180,11 +180,14 @@ class _Watch:
             self._evaluating.targets = len(self._scraper.statuses())
             await self._clock.wait(TICK_SECONDS)
 
+    def _configure(self) -> None:
+        self._scraper.configure(jobs_of(self._metrics), self._metrics.evaluation_interval.total_seconds())
+
     def _use(self, runbook: Runbook) -> None:
         """A new runbook is in force: follow its targets; what cannot be changed in place begins anew."""
         before, self._metrics = self._metrics, runbook.metrics
         needed = window(runbook.metrics, self._evaluating.service.compiled)
-        self._scraper.configure(jobs_of(self._metrics))  # also where the role ends: targets that go, end
+        self._configure()  # also where the role ends: targets that go, end
         if before.url != self._metrics.url or before.retention != self._metrics.retention:
             log.warning("where samples come from or how long they are kept changed: the role begins anew")
             self._begin_anew()

@@ -1,7 +1,9 @@
-"""The role ``work``: delivers what the outbox holds, until told to stop.
+"""The role ``work``: delivers what the outbox holds and escalates pages, until told to stop.
 
-Always true: a runbook that cannot be used leaves the receivers of the last good one in place, and says so;
-when delivery ends by itself, so does the role, to be begun anew (tests/app/test_serve.py).
+Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery or
+escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
+evaluation on this machine enqueued is sent at once, because the role is woken (tests/app/test_work.py); what
+came from elsewhere, at the next poll.
 """
 
 from __future__ import annotations
@@ -12,13 +14,14 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from watchkeeper.app import inforce, signals, wire
+from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.metrics import families_json, new_registry
 from watchkeeper.app.settings import Settings
@@ -86,6 +89,7 @@ class Work:
         self._store = store
         self._stop = threading.Event()
         self.deliverer = Deliverer(store, (), clock)
+        self.escalating = Escalating(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
@@ -103,33 +107,43 @@ class Work:
         )
         self._lines = runbook.notifications.receivers
         self.deliverer.replace_receivers(self._receivers.values())
+        self.escalating.use(runbook)
         self.inbound.use(runbook)
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
+
+    def handlers(self) -> dict[str, wire.Handler]:
+        """By the name of the question."""
+        own = {"ready": self._ready, "metrics": self._metrics, "wake": self._wake}
+        return {**own, **self.inbound.handlers()}
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         stopped, failed = asyncio.Event(), asyncio.Event()
         signals.obey(loop, end=stopped.set, reload=self._reload)
 
-        def deliver() -> None:
+        def keep_up(work: Callable[[threading.Event], None], name: str) -> None:
             try:
-                self.deliverer.run(self._stop)
+                work(self._stop)
             except Exception:
-                log.exception("delivery ended by a defect; the role is begun anew")
+                log.exception("%s ended by a defect; the role is begun anew", name)
             if not self._stop.is_set():
                 loop.call_soon_threadsafe(failed.set)
                 loop.call_soon_threadsafe(stopped.set)
 
-        delivery = threading.Thread(target=deliver, name="delivery")
-        delivery.start()
-        handlers = {"ready": self._ready, "metrics": self._metrics, **self.inbound.handlers()}
+        work = {"delivery": self.deliverer.run, "escalation": self.escalating.run}
+        threads = [
+            threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
+        ]
+        for thread in threads:
+            thread.start()
         try:
-            async with await wire.serve(self._settings.work_socket, handlers):
+            async with await wire.serve(self._settings.work_socket, self.handlers()):
                 await stopped.wait()
         finally:
             self._stop.set()
-            await asyncio.to_thread(delivery.join)
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
         return 1 if failed.is_set() else 0
 
     def _reload(self) -> None:
@@ -143,8 +157,14 @@ class Work:
 
     async def _ready(self, _: dict[str, Any]) -> bytes:
         problems = await asyncio.to_thread(self._problems)
-        notes = await asyncio.to_thread(missing_secrets, self._lines)
+        notes = await asyncio.to_thread(self._notes)
         return json.dumps({"problems": problems, "notes": notes}).encode()
+
+    def _notes(self) -> list[str]:
+        """What else somebody should look at, in sentences."""
+        with contextlib.suppress(StoreError):  # which is a problem, and said there
+            return [*self.escalating.notes(), *missing_secrets(self._lines)]
+        return missing_secrets(self._lines)
 
     def _problems(self) -> list[str]:
         """Why pages cannot be relied on to arrive right now, in sentences."""
@@ -158,6 +178,11 @@ class Work:
             for name, health in known.items()
             if health.down and health.failing_since is not None
         ]
+
+    async def _wake(self, _: dict[str, Any]) -> bytes:
+        """Something was put into the outbox; without this it is found at the next look, a moment later."""
+        self.deliverer.wake()
+        return b"true"
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:
         return await asyncio.to_thread(families_json, self._registry)

@@ -185,7 +185,7 @@ def _lines(alert: Listed) -> str:
     if alert.acknowledged_by:
         times.append(f"{alert.acknowledged_by} has it")
     if alert.inhibited_by and alert.state == "firing":
-        silenced = alert.inhibited_by.startswith("silence:")
+        silenced = alert.inhibited_by.startswith(("silence:", "maintenance:"))
         times.append(f"quiet: {alert.inhibited_by}" + ("" if silenced else " speaks for it"))
     lines = (head, f"    {alert.summary}", f"    {' · '.join(times)}")
     return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)

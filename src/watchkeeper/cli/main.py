@@ -17,6 +17,7 @@ from watchkeeper.cli import (
     demo,
     journal,
     oncall,
+    receivers,
     roles,
     rules,
     runbook,
@@ -41,6 +42,7 @@ app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
+app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
 app.add_typer(users.app, name="users")

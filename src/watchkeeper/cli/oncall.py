@@ -1,4 +1,4 @@
-"""``watchkeeper oncall``: who has the watch, the schedule, and standing in for somebody.
+"""``watchkeeper oncall``: who has the watch, the schedule, standing in, and whether pages reach somebody.
 
 Always true here: nothing needs a server. Without a store the runbook alone answers; with a store that cannot
 be read it still does, and the command says that overrides are unknown and ends with exit code 1. Bad input
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from watchkeeper.oncall.overrides import Stored
     from watchkeeper.oncall.rota import Override
+    from watchkeeper.oncall.verification import Verified
     from watchkeeper.runbook.models.people import Rota
     from watchkeeper.runbook.models.runbook import Runbook
     from watchkeeper.store.database import Store
@@ -66,13 +67,14 @@ def now_(
         now = SystemClock().now()
         stored, problem = _stored(book, place, now)
         found = [watch(rota, stored(rota), now) for rota in book.oncall.rotas]
+        ways = {} if problem else _verified(place)
     if as_json:
-        _json([one.to_json(book) for one in found])
+        _json([one.to_json(book, ways) for one in found])
     else:
         if not found:
             typer.echo("the runbook has no rota; add one under oncall.rotas")
         for one in found:
-            typer.echo("\n".join(watch_lines(one, book)))
+            typer.echo("\n".join(watch_lines(one, book, ways)))
     _finish(problem)
 
 
@@ -190,6 +192,39 @@ def override(
             typer.echo(f"take it back with: watchkeeper oncall override --cancel {made.id}")
 
 
+@app.command("verify")
+def verify(
+    contact: Annotated[str, typer.Argument(metavar="CONTACT", help="A contact's id.")],
+    code: Annotated[
+        str | None, typer.Option("--code", help="The six digits that came; without: send some.")
+    ] = None,
+    runbook: RunbookOption = None,
+    overlay: OverlayOption = None,
+    data: DataOption = None,
+) -> None:
+    """Send CONTACT a code through every way that pages them, or enter one that came."""
+    from watchkeeper.oncall.verification import ask, confirm
+    from watchkeeper.store.clock import SystemClock
+
+    with _sentences():
+        book, place = _policy(runbook, overlay, data)
+        now = SystemClock().now()
+        if code is None:
+            with _writable(place) as store, store.write() as conn:
+                asked = ask(conn, now, book, contact, _actor())
+            _say("a code goes out through each of these, as soon as `watchkeeper serve` runs:")
+            for way in asked:
+                _say(f"  {way.name}")
+            _say(f"enter each within 15 minutes: watchkeeper oncall verify {contact} --code CODE")
+            return
+        with _writable(place) as store, store.write() as conn:
+            done = confirm(conn, now, book, contact, code, _actor())
+    if not done.ways:
+        _finish(f"that is none of the codes that were sent to {contact}; {done.left} more may be tried")
+    for name in done.ways:
+        _say(f"verified: {name}")
+
+
 def _shown(stored: Stored, book: Runbook) -> str:
     from watchkeeper.oncall.wording import override_line
 
@@ -229,6 +264,17 @@ def _stored(
     except (StoreError, OSError) as error:
         problem = f"this is by the runbook alone, overrides are unknown: {error}"
     return lambda rota: found.get(rota.id, []), problem
+
+
+def _verified(place: Path) -> Verified:
+    from watchkeeper.oncall.verification import verified
+    from watchkeeper.store.errors import StoreMissingError
+
+    try:
+        with _existing(place) as store, store.read() as conn:
+            return verified(conn)
+    except StoreMissingError:
+        return {}  # nobody can have entered a code yet
 
 
 def _existing(place: Path) -> Store:
@@ -277,6 +323,12 @@ def _json(document: object) -> None:
     text = json.dumps(document, indent=2, ensure_ascii=False)
     shown = (c if c.isprintable() or c == "\n" or c > "\uffff" else f"\\u{ord(c):04x}" for c in text)
     typer.echo("".join(shown))
+
+
+def _say(text: str) -> None:
+    from watchkeeper.oncall.wording import clean
+
+    typer.echo(clean(text))
 
 
 def _finish(problem: str | None) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def now(there: Remote, as_json: bool) -> None:
     """Print who is on call in each rota."""
     from watchkeeper.oncall.report import Watch
-    from watchkeeper.oncall.wording import watch_lines
+    from watchkeeper.oncall.wording import told_lines
     from watchkeeper.runbook.models.people import Rota
 
     rows = there.get("/api/oncall/now")["rotas"]
@@ -36,7 +36,7 @@ def now(there: Remote, as_json: bool) -> None:
     for row in rows:
         rota = Rota.model_construct(id=row["rota"], title=row["title"], timezone=row["timezone"])
         watch = Watch(rota, _shift(row), _shift(row["next"]))
-        typer.echo("\n".join(watch_lines(watch, _book([row, row["next"]]))))
+        typer.echo("\n".join(told_lines(watch, _book([row, row["next"]]), _ways(row))))
 
 
 def schedule(
@@ -101,6 +101,14 @@ def _shift(row: dict[str, Any]) -> Shift:
     return Shift(contact, begin, end, row["layer"], stood)
 
 
+def _ways(row: dict[str, Any]) -> list[tuple[str, datetime | None]]:
+    found = (row["contact"] or {}).get("ways") or ()
+    return [
+        (one["way"], datetime.fromisoformat(one["verified_at"]) if one["verified_at"] else None)
+        for one in found
+    ]
+
+
 def _book(rows: Iterable[dict[str, Any]]) -> Runbook:
     """As much of the other's runbook as names people."""
     from watchkeeper.runbook.models.people import Contact
@@ -108,7 +116,10 @@ def _book(rows: Iterable[dict[str, Any]]) -> Runbook:
 
     people = {row["contact"]["id"]: row["contact"] for row in rows if row["contact"]}
     contacts = [
-        Contact.model_construct(**{**person, "receivers": tuple(person.get("receivers") or ())})
+        Contact.model_construct(
+            **{name: person[name] for name in ("id", "name", "phone", "email", "slack")},
+            receivers=tuple(person["receivers"]),
+        )
         for person in people.values()
     ]
     return Runbook.model_construct(runbook=1, platform="", contacts=tuple(contacts))
@@ -127,7 +138,11 @@ def _stored(row: dict[str, Any]) -> Stored:
 def _trimmed(shift: dict[str, Any]) -> dict[str, Any]:
     """A shift as the command writes it: without the ways to reach somebody that there are not."""
     contact = shift["contact"]
-    kept = contact and {name: value for name, value in contact.items() if value not in (None, [])}
+    kept = contact and {
+        name: value
+        for name, value in contact.items()
+        if value is not None and (name, value) != ("receivers", [])
+    }
     return {**shift, "contact": kept}
 
 

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from watchkeeper.monitoring.maintenance import Opening
     from watchkeeper.monitoring.silences import Silence
-    from watchkeeper.runbook.models.monitoring import Silencing
+    from watchkeeper.runbook.models.monitoring import Monitoring, Silencing
 
 app = typer.Typer(rich_markup_mode=None, help="Silences: alerts that nobody is told of, for a while.")
 DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
@@ -34,14 +35,15 @@ def silences(
     data: DataOption = None,
     server: ServerOption = None,
 ) -> None:
-    """The silences that stand or are planned."""
+    """The silences that stand or are planned, and the maintenance windows of the runbook."""
     if context.invoked_subcommand is not None:
         return
     with sentences():
         there = chosen(server, data)
         if there is not None:
-            rows = there.get("/api/silences", all="true" if everything else None)["silences"]
-            _show([{name: row[name] for name in _FIELDS} for row in rows], as_json)
+            found = there.get("/api/silences", all="true" if everything else None)
+            rows = [{name: row[name] for name in _FIELDS} for row in found["silences"]]
+            _show(rows, found["windows"], as_json)
             return
 
     from watchkeeper.app.settings import SettingsError
@@ -52,24 +54,29 @@ def silences(
 
     now = SystemClock().now()
     try:
-        with open_existing(data_directory(data)) as store, store.read() as conn:
+        where = data_directory(data)
+        with open_existing(where) as store, store.read() as conn:
             found = silencing.everything(conn) if everything else silencing.load(conn)
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    _show([_document(one, now) for one in found if everything or one.state(now) != "over"], as_json)
+    shown = [_document(one, now) for one in found if everything or one.state(now) != "over"]
+    _show(shown, [] if everything else [_window_document(*one) for one in _windows(where, now)], as_json)
 
 
-def _show(shown: list[dict[str, Any]], as_json: bool) -> None:
+def _show(shown: list[dict[str, Any]], windows: list[dict[str, Any]], as_json: bool) -> None:
     import json
 
     if as_json:
-        typer.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        documents = [*shown, *({name: one[name] for name in one if name != "when"} for one in windows)]
+        typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     if not shown:
         typer.echo("no silence: everybody hears of everything")
     for one in shown:
         typer.echo(_lines(one))
+    for one in windows:
+        typer.echo(_window_lines(one))
 
 
 @app.command("add")
@@ -182,13 +189,60 @@ def end(
 
 
 def _policy(data: Path) -> Silencing:
-    """What the runbook in force there says of silences; the defaults where none is in force yet."""
+    """What the runbook in force there says of silences."""
+    return _monitoring(data).silences
+
+
+def _monitoring(data: Path) -> Monitoring:
+    """The monitoring section of the runbook in force there; the defaults where none is in force yet."""
     from watchkeeper.app import inforce
     from watchkeeper.app.settings import read_settings
-    from watchkeeper.runbook.models.monitoring import Silencing
+    from watchkeeper.runbook.models.monitoring import Monitoring
 
     loaded = inforce.kept(read_settings(data=data))
-    return loaded.runbook.monitoring.silences if loaded is not None else Silencing()
+    return loaded.runbook.monitoring if loaded is not None else Monitoring()
+
+
+def _windows(data: Path, now: datetime) -> list[tuple[str, Opening]]:
+    """Each maintenance window that is open (``active``) or opens next (``planned``)."""
+    from watchkeeper.monitoring.maintenance import next_opening, opening_at
+
+    found: list[tuple[str, Opening]] = []
+    for window in _monitoring(data).maintenance:
+        if (current := opening_at(window, now)) is not None:
+            found.append(("active", current))
+        elif (following := next_opening(window, now)) is not None:
+            found.append(("planned", following))
+    return found
+
+
+def _window_document(state: str, opening: Opening) -> dict[str, Any]:
+    from watchkeeper.store.canonical import rfc3339
+
+    return {
+        "window": opening.window.id,
+        "title": opening.window.title,
+        "state": state,
+        "matchers": list(opening.window.match),
+        "starts_at": rfc3339(opening.start),
+        "ends_at": rfc3339(opening.end),
+        "reason": opening.window.reason,
+        "when": opening.window.when,
+    }
+
+
+def _window_lines(window: Mapping[str, Any]) -> str:
+    from datetime import datetime
+
+    from watchkeeper.runbook.matchers import selector
+
+    begins, ends = (datetime.fromisoformat(window[name]) for name in ("starts_at", "ends_at"))
+    state = window["state"]
+    head = f"{_MARKS[state]} {window['window']:<4} {state:<8} {selector(window['matchers'])}  "
+    head += f"{begins:%Y-%m-%d %H:%M:%SZ} to {ends:%Y-%m-%d %H:%M:%SZ}"
+    why = f": {window['reason']}" if window["reason"] else ""
+    lines = (head, f"       maintenance window {window['title']}, {window['when']}{why}")
+    return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)
 
 
 def _moment(text: str) -> datetime:

@@ -8,13 +8,14 @@ request that changes something and carries a cookie is taken only from our own p
 
 from __future__ import annotations
 
+import base64
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
-from fastapi import Depends, Request, Response
+from fastapi import Depends, HTTPException, Request, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
@@ -65,11 +66,15 @@ class Gate:
         """Who asks; None for nobody that we know (no, expired or ended session or token)."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and given:
-            return await run_in_threadpool(self._token, given.strip())
+            return await self.identify_token(given.strip())
         token = request.cookies.get(self.cookie)
         if not token or len(token) > MAX_TOKEN:
             return None
         return await run_in_threadpool(self._session, token)
+
+    async def identify_token(self, token: str) -> Identity | None:
+        """Whose API token ``token`` is; None for none that is good."""
+        return await run_in_threadpool(self._token, token)
 
     def _token(self, token: str) -> Identity | None:
         if len(token) > MAX_TOKEN:
@@ -156,6 +161,42 @@ def needs(scope: Scope | None) -> Callable[[Request], Awaitable[Identity]]:
     return identity
 
 
+async def _calendar_reader(request: Request) -> Identity:
+    gate: Gate = request.app.state.gate
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "basic":
+        password = _basic_password(given.strip())
+        found = await gate.identify_token(password) if password is not None else None
+    else:
+        found = await gate.identify(request)
+    if found is None:
+        raise HTTPException(
+            401,
+            "send an API token with the scope read as the password; the user name is not looked at",
+            headers={"WWW-Authenticate": 'Basic realm="Watchkeeper calendars", charset="UTF-8"'},
+        )
+    if not found.may(Scope.READ):
+        raise ForbiddenError(f"{found.display} may not do this: it needs the scope {Scope.READ}")
+    return found
+
+
+_calendar_reader.scope = Scope.READ  # type: ignore[attr-defined]  # read by the test that walks all routes
+
+
+def _basic_password(given: str) -> str | None:
+    """The password of RFC 7617 credentials; None for anything else."""
+    if len(given) > 4 * MAX_TOKEN:
+        return None
+    try:
+        _, colon, password = base64.b64decode(given, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return password if colon else None
+
+
+CalendarReader = Annotated[Identity, Depends(_calendar_reader)]
+"""Whoever may see what pages show, and a calendar program, which can send nothing but a user name and a
+password: the password is the API token. Only for a calendar feed, which changes nothing."""
 Known = Annotated[Identity, Depends(needs(None))]
 """Whoever is signed in or has a token."""
 Reader = Annotated[Identity, Depends(needs(Scope.READ))]

@@ -48,12 +48,12 @@ class PolicyInForce:
         with self._lock:
             stamp = self._stamp_now()
             if stamp != self._stamp or self._policy is None:
+                self._stamp = stamp
                 loaded = inforce.kept(self._settings)
                 if loaded is not None:
                     runbook = loaded.runbook
                     compiled = compile_runbook(runbook, self._settings.url)
                     self._policy = Policy(runbook, loaded.digest, compiled, tuple(clauses(runbook)))
-                    self._stamp = stamp
             if self._policy is None:
                 raise NoPolicyError("no runbook is in force yet; the role watch is still starting")
             return self._policy

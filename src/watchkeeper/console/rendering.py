@@ -24,7 +24,7 @@ from watchkeeper.console.picture import Picture
 from watchkeeper.monitoring.figures import duration, figure
 from watchkeeper.store.clock import from_ms
 
-STATIC = ("console.css", "console.js", "icon.svg")
+STATIC = ("console.css", "console.js", "explore.js", "icon.svg")
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -172,7 +172,6 @@ class Pages:
         **context: Any,
     ) -> Response:
         """A whole page. ``picture`` fills the frame; ``context`` the template."""
-        now = picture.at
         theme = request.cookies.get("theme", "auto")
         flash = request.cookies.get(FLASH)
         html = self._templates.get_template(template).render(
@@ -180,12 +179,9 @@ class Pages:
             path=request.url.path,
             identity=identity,
             may=lambda scope: identity is not None and identity.may(Scope(scope)),
-            picture=picture,
-            now=now,
             theme=theme if theme in THEMES else "auto",
             flash=_read_flash(flash),
-            when=lambda moment, style="ago": time_element(moment, now, style=style),
-            when_ms=lambda at_ms, style="ago": time_element(from_ms(at_ms), now, style=style),
+            **_words(picture),
             **context,
         )
         response = Response(html, status_code=status, media_type="text/html")
@@ -194,9 +190,21 @@ class Pages:
             response.delete_cookie(FLASH, path="/")
         return response
 
-    def fragment(self, template: str, **context: Any) -> Markup:
-        """A piece of a page."""
-        return Markup(self._templates.get_template(template).render(**context))  # noqa: S704 - made of escaped parts
+    def fragment(self, template: str, picture: Picture, **context: Any) -> Markup:
+        """A piece of a page that depends on nobody who looks at it."""
+        html = self._templates.get_template(template).render(**_words(picture), **context)
+        return Markup(html)  # noqa: S704 - the template escaped what is in it
+
+
+def _words(picture: Picture) -> dict[str, Any]:
+    """What every template can say of a picture and of the time that it was taken at."""
+    now = picture.at
+    return {
+        "picture": picture,
+        "now": now,
+        "when": lambda moment, style="ago": time_element(moment, now, style=style),
+        "when_ms": lambda at_ms, style="ago": time_element(from_ms(at_ms), now, style=style),
+    }
 
 
 def _finalize(value: Any) -> Any:

@@ -21,15 +21,12 @@ from watchkeeper import __version__
 from watchkeeper.access.models import Scope as AccessScope
 from watchkeeper.app.wire import WireError
 from watchkeeper.console import health, overview, prometheus, static_files, stream, webhooks
-from watchkeeper.console.api import access, alerts, clauses, oncall, runbook, silences, watching
-from watchkeeper.console.api import journal as journal_api
+from watchkeeper.console.api import API
 from watchkeeper.console.bodies import BoundedBodies
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import ForbiddenError, SignInNeededError, needs, sign_in_address
 from watchkeeper.console.openapi import document
-from watchkeeper.console.pages import clauses as clause_pages
-from watchkeeper.console.pages import document as document_page
-from watchkeeper.console.pages import home, journal, rules, sign_in, targets
+from watchkeeper.console.pages import PAGES, sign_in
 from watchkeeper.console.parameters import ParameterError
 from watchkeeper.console.policy import NoPolicyError
 from watchkeeper.console.rendering import seen_other
@@ -84,10 +81,6 @@ _REFUSALS = (
     NoPolicyError,
 )
 """What is raised by routes and answered in words; everything else is a defect."""
-PAGES = (home, document_page, journal, clause_pages, targets, rules)
-"""The pages' modules; each has ``router(console)``, whose routes declare the scope that they need."""
-API = (alerts, silences, oncall, journal_api, clauses, watching, runbook, access)
-"""As :data:`PAGES`, for the JSON API."""
 
 
 def create_app(console: Console, registry: CollectorRegistry) -> ASGIApp:

@@ -8,10 +8,9 @@ on (tests/console/test_stream.py).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +66,7 @@ class Stream:
 
     async def events(
         self, after: int | None, still_may: Callable[[], Awaitable[bool]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The stream of one client, from what came ``after`` the entry of that seq, while it may listen."""
         self.listeners += 1
         try:
@@ -164,15 +163,23 @@ def _event(kind: str, said: dict[str, Any], seq: int | None = None) -> bytes:
 
 
 class _Patient(StreamingResponse):
-    """A stream that ends when its client takes nothing for long."""
+    """A stream that ends when its client takes nothing for long; its listener is gone with it."""
+
+    def __init__(self, events: AsyncGenerator[bytes, None]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+        self._events = events
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def bounded(message: Any) -> None:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await send(message)
 
-        with contextlib.suppress(TimeoutError):
+        try:
             await super().__call__(scope, receive, bounded)
+        except TimeoutError:
+            log.info("a client took nothing of its event stream for %g s and is let go of", PATIENCE_SECONDS)
+        finally:
+            await self._events.aclose()
 
 
 def router(stream: Stream) -> APIRouter:
@@ -191,10 +198,6 @@ def router(stream: Stream) -> APIRouter:
             found = await request.app.state.gate.identify(request)
             return found is not None and found.may(AccessScope.READ)
 
-        return _Patient(
-            stream.events(after, still_may),
-            media_type="text/event-stream",
-            headers={"X-Accel-Buffering": "no"},
-        )
+        return _Patient(stream.events(after, still_may))
 
     return routes

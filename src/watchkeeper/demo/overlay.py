@@ -28,8 +28,8 @@ def overlay(settings: Settings) -> dict[str, Any]:
         "notifications": {
             "receivers": [
                 {
-                    "id": "demo-pager",
-                    "title": "The demo's pager",
+                    "id": "pagerduty",  # the default runbook's people are paged through it
+                    "title": "The demo's pager, in place of PagerDuty",
                     "webhook": {
                         "url": f"http://127.0.0.1:{settings.control_port}/pager",
                         "secret": {"file": str(settings.path / "pager-secret")},
@@ -37,7 +37,7 @@ def overlay(settings: Settings) -> dict[str, Any]:
                 }
             ],
             "routes": [],
-            "default_receivers": ["demo-pager"],
+            "default_receivers": ["pagerduty"],
         },
     }
 

@@ -19,8 +19,11 @@ from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.pagerduty_webhook import Happened, Inbound
 from watchkeeper.store import journal
+from watchkeeper.store.canonical import rfc3339
 from watchkeeper.store.models import alerts, outbox
 
+FORGOTTEN = "alert.acknowledgement_forgotten"
+ACTOR = "component:monitoring"
 REMEMBERED = 50
 _KINDS = {
     Happened.ACKNOWLEDGED: "alert.acknowledged",
@@ -95,7 +98,26 @@ def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, no
     journal.append(conn, now, kind, actor, f"alert:{row.fingerprint}", facts)
 
 
-def _tell(conn: Connection, now: datetime, key: str, note: str) -> set[str]:
+def take_back(conn: Connection, now: datetime, key: str, why: str) -> None:
+    """The acknowledgement of the page that receivers know as ``key`` does not count any more.
+
+    Part of the caller's transaction. Whoever was told of the alerts hears that they are open again.
+    """
+    mine = (alerts.c.group_key == key, alerts.c.state == "firing", alerts.c.acked_at.is_not(None))
+    for row in conn.execute(select(alerts).where(*mine).order_by(alerts.c.fingerprint)).all():
+        alert = alerts.c.fingerprint == row.fingerprint
+        conn.execute(update(alerts).where(alert).values(acked_at=None, acked_by=None))
+        facts = {
+            "summary": f"the acknowledgement of {row.alertname} is taken back: {why}",
+            "acked_by": row.acked_by,
+            "acked_at": rfc3339(row.acked_at),
+            "episode": row.episode,
+        }
+        journal.append(conn, now, FORGOTTEN, ACTOR, f"alert:{row.fingerprint}", facts)
+    _tell(conn, now, key, why, Kind.TRIGGER)
+
+
+def _tell(conn: Connection, now: datetime, key: str, note: str, kind: Kind = Kind.ACKNOWLEDGE) -> set[str]:
     """Whoever was told of the group hears of it, in the words that they know it by."""
     newest = select(func.max(outbox.c.id)).where(outbox.c.dedup_key == key).group_by(outbox.c.receiver)
     told = set()
@@ -103,7 +125,7 @@ def _tell(conn: Connection, now: datetime, key: str, note: str) -> set[str]:
         said = Notification.from_json(row.payload)
         if said.kind is Kind.RESOLVE:
             continue
-        about = replace(said, kind=Kind.ACKNOWLEDGE, note=note)
+        about = replace(said, kind=kind, note=note)
         enqueue_notification(conn, now, [row.receiver], about)
         told.add(row.receiver)
     return told

@@ -83,28 +83,38 @@ def current(conn: Connection) -> list[Listed]:
 def earlier(conn: Connection, known: Iterable[Listed], limit: int = 200) -> list[Listed]:
     """Alerts that resolved longer ago, from the journal; the newest ``limit``, newest first."""
     episodes = {one.episode for one in known}
-    found = []
-    for entry in reversed(journal.entries(conn, journal.Filter(kind="alert.resolved"), limit)):
-        facts = entry.facts
-        if facts.get("episode") in episodes:
-            continue
-        found.append(
-            Listed(
-                alertname=str(facts.get("alertname", "")),
-                state="resolved",
-                severity=str(facts.get("severity", "")),
-                labels=facts.get("labels", {}),
-                summary=str(facts.get("summary", "")),
-                clause=next((clause for clause, _ in entry.evidence), None),
-                value=facts.get("value"),
-                fingerprint=entry.subject.removeprefix("alert:"),
-                episode=str(facts.get("episode", "")),
-                active_at=_moment(facts.get("active_at")),
-                fired_at=_moment(facts.get("fired_at")),
-                resolved_at=entry.at,
-            )
-        )
-    return found
+    newest = reversed(journal.entries(conn, journal.Filter(kind="alert.resolved"), limit))
+    return [ended(entry) for entry in newest if entry.facts.get("episode") not in episodes]
+
+
+def ended(entry: journal.Entry) -> Listed:
+    """An alert that is over, as the journal's entry about it has it."""
+    facts = entry.facts
+    return Listed(
+        alertname=str(facts.get("alertname", "")),
+        state="resolved",
+        severity=str(facts.get("severity", "")),
+        labels=facts.get("labels", {}),
+        summary=str(facts.get("summary", "")),
+        clause=next((clause for clause, _ in entry.evidence), None),
+        value=facts.get("value"),
+        fingerprint=entry.subject.removeprefix("alert:"),
+        episode=str(facts.get("episode", "")),
+        active_at=_moment(facts.get("active_at")),
+        fired_at=_moment(facts.get("fired_at")),
+        resolved_at=entry.at,
+    )
+
+
+def one(conn: Connection, fingerprint: str) -> Listed | None:
+    """The alert of that fingerprint, where :func:`current` has it."""
+    row = conn.execute(select(alerts).where(alerts.c.fingerprint == fingerprint)).first()
+    if row is None:
+        return None
+    speaks = select(alerts.c.alertname).where(alerts.c.fingerprint == row.inhibited_by)
+    name = conn.execute(speaks).scalar() if row.inhibited_by else None
+    times = _delivered(conn, [row.group_key] if row.group_key else [])
+    return _listed(row, times, {row.inhibited_by: name} if name else {})
 
 
 def _delivered(conn: Connection, keys: list[str]) -> dict[str, tuple[datetime, datetime | None]]:

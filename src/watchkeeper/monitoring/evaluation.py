@@ -34,6 +34,7 @@ from watchkeeper.monitoring.compile import METRICS_UNREACHABLE, RULE_FAILED, Com
 from watchkeeper.monitoring.grouping import Groups, Send
 from watchkeeper.monitoring.inhibition import Inhibited, inhibited
 from watchkeeper.monitoring.labels import METRIC_NAME, Labels, label_set
+from watchkeeper.monitoring.maintenance import in_maintenance
 from watchkeeper.monitoring.missing import WHOLE, Observed, Presence, observe, project
 from watchkeeper.monitoring.silences import Silence, silenced
 from watchkeeper.monitoring.source import Answer, Failure, Vector
@@ -172,6 +173,7 @@ def decide(
 
     everything = [alert for alerts in after.values() for alert in alerts.values()]
     quiet = inhibited(everything, policy.runbook.monitoring.inhibition)
+    quiet |= in_maintenance(everything, policy.runbook.monitoring.maintenance, seen.at)
     quiet |= silenced(everything, seen.silences, seen.at)
     moved_groups = {key: group.moved(shift) for key, group in state.groups.items()}
     groups, sends = grouping.decide(moved_groups, everything, quiet, policy.runbook.notifications, seen.at)

@@ -15,7 +15,7 @@ def figure(value: float | None, unit: str) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "-∞"
     if unit == "ratio":
-        return f"{_digits(value * 100)} %"
+        return f"{_digits(float(f'{value * 100:.12g}'))} %"  # 0.07 * 100 is a little more than 7
     if unit == "seconds":
         return duration(value)
     if unit == "bytes":

@@ -7,8 +7,8 @@ changed the alert (tests/monitoring/test_service.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -16,13 +16,17 @@ from sqlalchemy import Connection
 
 from watchkeeper.monitoring.alerts import Alert, Transition, TransitionKind
 from watchkeeper.monitoring.clauses import Standing
+from watchkeeper.monitoring.compile import CompiledRule
 from watchkeeper.monitoring.evaluation import Decision, Observation, Policy, alert_labels
 from watchkeeper.monitoring.grouping import Occasion, Send
+from watchkeeper.monitoring.labels import Labels
 from watchkeeper.monitoring.missing import WHOLE
 from watchkeeper.monitoring.source import Failure
 from watchkeeper.monitoring.wording import Wording, number, severity, subject
-from watchkeeper.notify.enqueue import enqueue_notification
+from watchkeeper.notify.enqueue import enqueue_notification, enqueue_notifications
+from watchkeeper.notify.models import Notification
 from watchkeeper.store import journal
+from watchkeeper.store.journal import Draft
 
 ACTOR = "component:monitoring"
 LISTED = 20
@@ -35,12 +39,22 @@ class Context:
     policy: Policy
     wording: Wording
     seen: Observation
+    _measured: dict[str, frozenset[Labels]] = field(default_factory=dict)
+
+    def measured(self, rule: CompiledRule) -> frozenset[Labels] | None:
+        """The alerts' labels for which the rule's signal has a value now; None: it could not be read."""
+        value = self.seen.answer(rule.value_expr)
+        if isinstance(value, Failure):
+            return None
+        if rule.name not in self._measured:  # once, not for each of ten thousand alerts that end
+            self._measured[rule.name] = frozenset(alert_labels(rule, labels) for labels in value)
+        return self._measured[rule.name]
 
 
 def record(conn: Connection, decision: Decision, context: Context) -> None:
     """Write the entries and outbox rows of ``decision``."""
     told = _Clauses(decision.standings)
-    now = context.seen.at
+    entries: list[Draft] = []
     if decision.clock_step:
         seconds = decision.clock_step.total_seconds()
         facts = {
@@ -48,18 +62,19 @@ def record(conn: Connection, decision: Decision, context: Context) -> None:
             "they do not count for any alert",
             "seconds": seconds,
         }
-        journal.append(conn, now, "monitoring.gap", ACTOR, "monitoring", facts)
-    _rules(conn, decision, context, told)
-    _signals(conn, decision, context)
+        entries.append(Draft("monitoring.gap", ACTOR, "monitoring", facts))
+    entries += _rules(decision, context, told)
+    entries += _signals(decision)
     for name, change in decision.transitions:
-        _transition(conn, name, change, decision, context, told)
-    for send in decision.sends:
-        _send(conn, send, context)
+        entries += _transition(name, change, decision, context, told)
+    entries += _send(conn, decision.sends, context)
     for clause, standing in decision.evidence.items():
         if clause not in told.cited:
             facts = {"summary": standing.summary, **standing.facts}
             evidence = [(clause, standing.verdict)]
-            journal.append(conn, now, "clause.checked", ACTOR, f"clause:{clause}", facts, evidence)
+            entries.append(Draft("clause.checked", ACTOR, f"clause:{clause}", facts, evidence))
+    if entries:
+        journal.append_all(conn, context.seen.at, entries)
 
 
 class _Clauses:
@@ -77,21 +92,21 @@ class _Clauses:
         return [(clause, standing.verdict)]
 
 
-def _rules(conn: Connection, decision: Decision, context: Context, told: _Clauses) -> None:
+def _rules(decision: Decision, context: Context, told: _Clauses) -> Iterator[Draft]:
     compiled = context.policy.compiled
     for name, why in decision.newly_failed.items():
         rule = compiled.rule(name)
         facts = {"summary": f"the rule {name} cannot be evaluated: {why}", "error": why}
         evidence = told.evidence(rule.clause if rule else None)
-        journal.append(conn, context.seen.at, "rule.failed", ACTOR, f"rule:{name}", facts, evidence)
+        yield Draft("rule.failed", ACTOR, f"rule:{name}", facts, evidence)
     for name in decision.recovered:
         rule = compiled.rule(name)
         facts = {"summary": f"the rule {name} is evaluated again" if rule else f"the rule {name} is gone"}
         evidence = told.evidence(rule.clause if rule else None)
-        journal.append(conn, context.seen.at, "rule.recovered", ACTOR, f"rule:{name}", facts, evidence)
+        yield Draft("rule.recovered", ACTOR, f"rule:{name}", facts, evidence)
 
 
-def _signals(conn: Connection, decision: Decision, context: Context) -> None:
+def _signals(decision: Decision) -> Iterator[Draft]:
     words = (("lost", "gives no data any more"), ("back", "gives data again"), ("forgotten", "is forgotten"))
     for name, found in decision.observed.items():
         for what, said in words:
@@ -102,12 +117,12 @@ def _signals(conn: Connection, decision: Decision, context: Context) -> None:
                     "elements": [dict(labels) for labels in elements[:LISTED]],
                     "count": len(elements),
                 }
-                journal.append(conn, context.seen.at, f"signal.{what}", ACTOR, f"signal:{name}", facts)
+                yield Draft(f"signal.{what}", ACTOR, f"signal:{name}", facts)
 
 
 def _transition(
-    conn: Connection, name: str, change: Transition, decision: Decision, context: Context, told: _Clauses
-) -> None:
+    name: str, change: Transition, decision: Decision, context: Context, told: _Clauses
+) -> Iterator[Draft]:
     alert = change.alert
     if change.kind not in (TransitionKind.FIRING, TransitionKind.RESOLVED):
         return
@@ -127,10 +142,7 @@ def _transition(
             facts |= {"inhibited_by": quiet.by_name, "inhibited_because": quiet.reason}
     else:
         facts |= {"fired_at": alert.fired_at, "because": why_resolved(name, alert, context)}
-    evidence = told.evidence(clause)
-    journal.append(
-        conn, context.seen.at, f"alert.{change.kind.value}", ACTOR, subject(alert), facts, evidence
-    )
+    yield Draft(f"alert.{change.kind.value}", ACTOR, subject(alert), facts, told.evidence(clause))
 
 
 def why_resolved(name: str, alert: Alert, context: Context) -> str:
@@ -140,33 +152,39 @@ def why_resolved(name: str, alert: Alert, context: Context) -> str:
         return "the watching works again" if name.startswith("Watchkeeper") else "its rule is gone"
     if rule.kind == "missing":
         return "the signal gives data again, or its element was forgotten"
-    value = context.seen.answer(rule.value_expr)
-    if isinstance(value, Failure):
+    measured = context.measured(rule)
+    if measured is None:
         return "unknown: the signal could not be read"
-    if any(alert_labels(rule, labels) == alert.labels for labels in value):
+    if alert.labels in measured:
         return "it is back within the line"
     return "it gives no data any more, so nobody knows whether it is well"
 
 
-def _send(conn: Connection, send: Send, context: Context) -> None:
+def _send(conn: Connection, sends: Sequence[Send], context: Context) -> list[Draft]:
+    """Put what is told in the outbox; the entries that say so."""
     known = {receiver.id: receiver for receiver in context.policy.runbook.notifications.receivers}
-    receivers = [name for name in send.group.receivers if name in known]
-    if send.occasion is Occasion.RESOLVE:
-        receivers = [name for name in receivers if known[name].send_resolved]
-    if not receivers:
-        return
     now: datetime = context.seen.at
-    notification = context.wording.notification(send, now)
-    repeat = send.occasion is Occasion.REPEAT
-    enqueue_notification(conn, now, receivers, notification, repeat=repeat)
-    if repeat:
-        return
-    facts = {
-        "summary": f"{notification.kind}: {notification.summary}",
-        "occasion": send.occasion.value,
-        "receivers": receivers,
-        "dedup_key": notification.dedup_key,
-        "severity": notification.severity,
-        "alerts": [alert.fingerprint for alert in send.alerts[:LISTED]],
-    }
-    journal.append(conn, now, "notification.queued", ACTOR, notification.subject, facts)
+    told: list[tuple[list[str], Notification]] = []
+    entries: list[Draft] = []
+    for send in sends:
+        receivers = [name for name in send.group.receivers if name in known]
+        if send.occasion is Occasion.RESOLVE:
+            receivers = [name for name in receivers if known[name].send_resolved]
+        if not receivers:
+            continue
+        notification = context.wording.notification(send, now)
+        if send.occasion is Occasion.REPEAT:  # of another group than all others: their order does not matter
+            enqueue_notification(conn, now, receivers, notification, repeat=True)
+            continue
+        told.append((receivers, notification))
+        facts = {
+            "summary": f"{notification.kind}: {notification.summary}",
+            "occasion": send.occasion.value,
+            "receivers": receivers,
+            "dedup_key": notification.dedup_key,
+            "severity": notification.severity,
+            "alerts": [alert.fingerprint for alert in send.alerts[:LISTED]],
+        }
+        entries.append(Draft("notification.queued", ACTOR, notification.subject, facts))
+    enqueue_notifications(conn, now, told)
+    return entries

@@ -8,7 +8,7 @@ caller's transaction.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -72,12 +72,9 @@ def save(conn: Connection, before: State, decision: Decision, describe: Describe
     after = decision.state
     assert after.evaluated_at is not None
     _save_alerts(conn, before, decision, describe)
-    for key in before.groups:
-        if key not in after.groups:
-            _forget(conn, _GROUP + key)
-    for key, group in after.groups.items():
-        if before.groups.get(key) != group:
-            _put(conn, _GROUP + key, _group_document(group))
+    _forget_all(conn, [_GROUP + key for key in before.groups if key not in after.groups])
+    changed = {key: group for key, group in after.groups.items() if before.groups.get(key) != group}
+    _put_all(conn, {_GROUP + key: _group_document(group) for key, group in changed.items()})
     for name, known in after.presence.items():
         old = before.presence.get(name)
         if old is None or old.elements != known.elements:
@@ -88,8 +85,7 @@ def save(conn: Connection, before: State, decision: Decision, describe: Describe
 def forget_signals(conn: Connection, state: State, names: set[str]) -> State:
     """``state`` without the presence of signals that are not in ``names`` any more."""
     gone = [name for name in state.presence if name not in names]
-    for name in gone:
-        _forget(conn, _PRESENCE + name)
+    _forget_all(conn, [_PRESENCE + name for name in gone])
     kept = {name: known for name, known in state.presence.items() if name in names}
     return State(state.alerts, kept, state.groups, state.recorded, state.failed, state.evaluated_at)
 
@@ -106,6 +102,7 @@ def _save_alerts(conn: Connection, before: State, decision: Decision, describe: 
         conn.execute(delete(alerts_table).where(alerts_table.c.fingerprint.in_(part)))
     sent = _sent(decision)
     seen: list[dict[str, Any]] = []
+    changed: dict[tuple[bool, tuple[str, ...]], list[dict[str, Any]]] = {}
     for fingerprint, (rule, alert) in new.items():
         quiet = decision.quiet.get(fingerprint)
         known = old.get(fingerprint)
@@ -146,11 +143,9 @@ def _save_alerts(conn: Connection, before: State, decision: Decision, describe: 
             }
         if mine is not None:
             values |= {"last_sent_at": after.evaluated_at, "group_key": mine}
-        matched = conn.execute(
-            update(alerts_table).where(alerts_table.c.fingerprint == fingerprint).values(**values)
-        ).rowcount
-        if not matched:
-            conn.execute(insert(alerts_table).values(fingerprint=fingerprint, **values))
+        changed.setdefault((known is None, tuple(values)), []).append({"key": fingerprint, **values})
+    for (unknown, columns), rows in changed.items():
+        _write_alerts(conn, rows, columns, unknown=unknown)
     if seen:
         conn.execute(
             update(alerts_table)
@@ -160,6 +155,23 @@ def _save_alerts(conn: Connection, before: State, decision: Decision, describe: 
             ),
             seen,
         )
+
+
+def _write_alerts(
+    conn: Connection, rows: Sequence[dict[str, Any]], columns: Sequence[str], *, unknown: bool
+) -> None:
+    """Write ``rows``, which have the same ``columns``. Of an ``unknown`` alert there may be an older row."""
+    if unknown:
+        keys = [row["key"] for row in rows]
+        for start in range(0, len(keys), 500):
+            part = alerts_table.c.fingerprint.in_(keys[start : start + 500])
+            conn.execute(delete(alerts_table).where(part))
+        statement: Any = insert(alerts_table).values(fingerprint=bindparam("key"))
+    else:
+        statement = update(alerts_table).where(alerts_table.c.fingerprint == bindparam("key"))
+    bound: dict[str, Any] = {name: bindparam(f"new_{name}") for name in columns}
+    given = [{"key": row["key"], **{f"new_{name}": row[name] for name in columns}} for row in rows]
+    conn.execute(statement.values(**bound), given)
 
 
 def _sent(decision: Decision) -> dict[str, str]:
@@ -236,6 +248,14 @@ def _put(conn: Connection, name: str, document: Mapping[str, Any]) -> None:
         conn.execute(insert(section_state).values(section=SECTION, name=name, document=document))
 
 
-def _forget(conn: Connection, name: str) -> None:
-    where = (section_state.c.section == SECTION) & (section_state.c.name == name)
-    conn.execute(delete(section_state).where(where))
+def _put_all(conn: Connection, documents: Mapping[str, Mapping[str, Any]]) -> None:
+    _forget_all(conn, list(documents))
+    rows = [{"section": SECTION, "name": name, "document": kept} for name, kept in documents.items()]
+    if rows:
+        conn.execute(insert(section_state), rows)
+
+
+def _forget_all(conn: Connection, names: Sequence[str]) -> None:
+    for start in range(0, len(names), 500):
+        part = section_state.c.name.in_(names[start : start + 500])
+        conn.execute(delete(section_state).where(section_state.c.section == SECTION, part))

@@ -2,7 +2,9 @@
 
 Always true: one target's answer, however slow, large or wrong, changes nothing for the others; visits are
 scheduled on the monotonic clock, so a step of the wall clock moves timestamps but neither adds nor loses a
-visit; a visit ends before the target's next one is due.
+visit; a visit ends before the target's next one is due. A target's moment lies just before an evaluation of
+the rules (``phases.py``); one that is slow, or whose moment a step of the clock has moved, is brought there
+by at most half an interval at a time.
 
     discovery.py -> Scraper.refresh -> (due) -> fetch.py -> ingest.Intake.prepare -> .store -> samples
 """
@@ -24,6 +26,7 @@ from watchkeeper.monitoring.exposition.layout import ExpositionError
 from watchkeeper.monitoring.exposition.metadata import Family
 from watchkeeper.monitoring.fetch import Answer, Fetcher, FetchError, Request, fetch_within
 from watchkeeper.monitoring.ingest import Intake, LimitError, Outcome, Prepared, SampleSink
+from watchkeeper.monitoring.phases import Phases
 from watchkeeper.monitoring.targets import Finding, ScrapeJob, Target, TargetStatus
 from watchkeeper.store.clock import Clock, to_ms
 
@@ -36,6 +39,8 @@ Measured (docs/scraping.md): 1 MiB whose values move takes 3 ms, 1 MiB of nothin
 """
 ALIGN_MS: Final = 2
 """A visit that is late by no more than this is stored at the time it was due, as in Prometheus."""
+SLOW_FADES: Final = 0.9
+"""How much of the longest time that an answer took is remembered from one visit to the next."""
 _NAP_SECONDS = 1.0
 
 
@@ -54,13 +59,17 @@ class Totals:
 
 @dataclass(slots=True, eq=False)
 class _Visit:
-    """A target under observation. ``due`` is on the monotonic clock; ``due_ms`` that moment on the wall."""
+    """A target under observation. ``due`` is on the monotonic clock; ``due_ms`` that moment on the wall.
+
+    ``took``: the seconds within which its answers have been stored of late.
+    """
 
     target: Target
     intake: Intake
     status: TargetStatus
     due: float
     due_ms: float
+    took: float = 0.0
     busy: bool = False
     gone: bool = False
 
@@ -90,16 +99,21 @@ class Scraper:
         self._visits: dict[str, _Visit] = {}
         self._queue: list[tuple[float, str]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._evaluated_every: float | None = None
+        self._phases = Phases()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="exposition")
         self.totals = Totals()
 
     # -- what is scraped -----------------------------------------------------------------------
 
-    def configure(self, jobs: Sequence[ScrapeJob]) -> None:
+    def configure(self, jobs: Sequence[ScrapeJob], evaluated_every: float | None = None) -> None:
         """Scrape ``jobs`` from now on. Targets that stay keep their state and their place in the interval.
 
-        A job that cannot be scraped as it is written goes on as it was; see :meth:`problems`.
+        ``evaluated_every``: seconds between the evaluations that are to find the answers fresh; None where
+        there are none. A job that cannot be scraped as it is written goes on as it was; see
+        :meth:`problems`.
         """
+        self._evaluated_every = evaluated_every
         before, self._jobs = self._jobs, {}
         for job in jobs:
             number = sum(name == job.name for name, _ in self._jobs)
@@ -139,6 +153,7 @@ class Scraper:
     def _sync(self) -> None:
         """Begin with the targets that are new, and end with those that are gone."""
         wanted = {target.key: target for job in self._jobs.values() for target in job.found.targets}
+        self._phases = Phases(self._evaluated_every, len(wanted))
         for key, visit in list(self._visits.items()):
             if key not in wanted:
                 visit.gone = True
@@ -163,7 +178,7 @@ class Scraper:
     def _begin(self, target: Target) -> _Visit:
         now, wall = self._clock.monotonic(), self._clock.now().timestamp()
         interval = target.interval_seconds
-        delay = (target.offset_seconds - wall % interval) % interval
+        delay = (self._phases.offset(target.number, interval) - wall % interval) % interval
         status = TargetStatus(
             job=target.job.name,
             instance=target.instance,
@@ -265,7 +280,21 @@ class Scraper:
         duration = self._clock.monotonic() - started
         if error:
             visit.intake.fail(ts_ms, duration, scraped)
+        else:
+            visit.took = max(duration, visit.took * SLOW_FADES)
         self._report(visit, duration, outcome, error)
+        self._place(visit)
+
+    def _place(self, visit: _Visit) -> None:
+        """Bring the next visit to its moment before an evaluation, if it is not there."""
+        now, wall = self._clock.monotonic(), self._clock.now().timestamp()
+        target, moment = visit.target, wall + visit.due - now
+        shift = self._phases.shift(target.number, target.interval_seconds, moment, visit.took)
+        if shift == 0.0 or visit.due + shift <= now:
+            return
+        visit.due += shift
+        visit.due_ms = (moment + shift) * 1000
+        heapq.heappush(self._queue, (visit.due, target.key))  # the place it had in the queue is void
 
     async def _prepare(self, intake: Intake, answer: Answer) -> Prepared:
         if len(answer.body) < THREAD_BYTES:

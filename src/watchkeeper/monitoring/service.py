@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from watchkeeper.monitoring import journaling, records, silencing
+from watchkeeper.monitoring import journaling, maintenance_log, records, silencing
 from watchkeeper.monitoring.alerts import Alert
 from watchkeeper.monitoring.clauses import Standing
 from watchkeeper.monitoring.compile import Compiled, CompileError, compile_runbook
@@ -187,7 +187,9 @@ class MonitoringService:
         with self._store.write() as conn:
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
-            silencing.settle(conn, seen.at, seen.silences, self._policy.runbook.monitoring.silences)
+            monitoring = self._policy.runbook.monitoring
+            silencing.settle(conn, seen.at, seen.silences, monitoring.silences)
+            maintenance_log.settle(conn, seen.at, monitoring.maintenance)
 
     def _write_series(self, at: datetime) -> None:
         if self._series is None:

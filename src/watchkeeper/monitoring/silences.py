@@ -9,7 +9,6 @@ absent is the empty string, a regular expression is anchored.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +18,9 @@ from watchkeeper.monitoring.inhibition import Inhibited
 from watchkeeper.monitoring.labels import predicate
 from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
 from watchkeeper.monitoring.regex import RegexError, compile_anchored
+from watchkeeper.runbook.matchers import matcher_parts
 from watchkeeper.runbook.models.monitoring import Silencing
 
-_MATCHER = re.compile(r"\s*([a-zA-Z_][a-zA-Z0-9_]*)\s*(=~|!~|!=|=)(.*)", re.DOTALL)
 _LONGEST_TEXT = 1000
 
 
@@ -76,14 +75,11 @@ def matcher(text: str) -> Matcher:
 
     Raises :class:`SilenceError`.
     """
-    parts = _MATCHER.fullmatch(text)
-    if parts is None:
-        raise SilenceError(
-            f"{text!r} is not a matcher; write service=api, env!=prod, region=~eu-.* or job!~test.*"
-        )
-    name, op, value = parts[1], MatchOp(parts[2]), parts[3].strip()
-    if len(value) >= 2 and value[0] == value[-1] == '"':
-        value = value[1:-1]
+    try:
+        name, written, value = matcher_parts(text)
+    except ValueError as error:
+        raise SilenceError(str(error)) from None
+    op = MatchOp(written)
     if op in (MatchOp.REGEX, MatchOp.NOT_REGEX):
         try:
             compile_anchored(value)

@@ -1,7 +1,7 @@
 """Targets: what is scraped, how, and under which labels. Pure; discovery finds them, the scraper visits them.
 
 Always true: a target has an address, ``job`` and ``instance``; its :attr:`Target.key` depends on its job,
-labels and URL alone, so its offset in the interval and its samples' group survive restarts and reloads.
+labels and URL alone, so its place in the interval and its samples' group survive restarts and reloads.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ class Target:
         return f"{self.job.name}/{self.instance}#{digest}"
 
     @cached_property
-    def offset_seconds(self) -> float:
-        """When in each interval it is scraped: spread evenly over all targets, the same for each always."""
-        return int(self.key[-16:], 16) / 2**64 * self.interval_seconds
+    def number(self) -> int:
+        """64 bits made from the key: evenly spread over all targets, the same for each always."""
+        return int(self.key[-16:], 16)
 
     @property
     def instance(self) -> str:

@@ -75,4 +75,6 @@ def _facts(row: outbox.Claimed, notification: Notification | None, now: datetime
     }
     if notification:
         facts |= {"notification": notification.kind.value, "severity": notification.severity}
+        if notification.to is not None:
+            facts["to"] = notification.to
     return facts

@@ -7,17 +7,20 @@ Always true here (tests/notify/test_delivery.py, test_delivery_crashes.py):
   and a page has no ``give_up_at``;
 - of one alert and receiver, a later notification is never sent before an earlier one is settled;
 - receivers do not wait for each other: each has its own thread, and each request its own end;
-- a process that dies between sending and settling sends once more; ``dedup_key`` and ``Idempotency-Key``
-  make that harmless.
+- a process that dies between sending and settling sends what was under way once more; ``dedup_key`` and
+  ``Idempotency-Key`` make that harmless.
 
-One pass of one receiver: look (reading) -> claim one row and spend its budget (one transaction) -> send, with
-no transaction open -> settle, note the receiver's health and journal it (one transaction).
+One turn of one receiver: settle what was sent, note the receiver's health, journal it, claim as many rows as
+may be under way (``lane.py``) and spend their budget, all in one transaction; then send those, with no
+transaction open. So the faster answers come, the more of them a transaction settles. A turn that would have
+nothing to do only reads.
 """
 
 from __future__ import annotations
 
 import logging
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,10 +32,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 
 from watchkeeper.notify import accounts, health, memory, state
-from watchkeeper.notify.answers import Answer, Said, rejected, try_again
+from watchkeeper.notify.answers import Said, rejected, try_again
 from watchkeeper.notify.budget import Budget
+from watchkeeper.notify.lane import Attempt, Lane
 from watchkeeper.notify.models import Kind, Notification, NotifyError
-from watchkeeper.notify.receivers import Receiver, RememberingReceiver
+from watchkeeper.notify.receivers import ParallelReceiver, Receiver, RememberingReceiver
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import Clock
 from watchkeeper.store.database import Store
@@ -64,13 +68,8 @@ class Summary:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Attempt:
-    """One send and what came of it; ``notification`` is None for a row that could not be read."""
-
-    row: outbox.Claimed
-    notification: Notification | None
-    answer: Answer
+Kept = dict[str, Any] | None
+"""What a receiver wanted kept of an incident."""
 
 
 class Deliverer:
@@ -90,7 +89,7 @@ class Deliverer:
         self._owner = owner or this_process()
         self._chance = chance or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._receivers = {receiver.id: receiver for receiver in receivers}
-        self._unsettled: dict[str, _Attempt] = {}
+        self._lanes: dict[str, Lane] = {}
         self._totals: dict[tuple[str, str], int] = {}
         self._guard = threading.Lock()
 
@@ -103,6 +102,18 @@ class Deliverer:
     def replace_receivers(self, receivers: Iterable[Receiver]) -> None:
         """Take the receivers of a runbook that was read again; sends under way end as they began."""
         self._receivers = {receiver.id: receiver for receiver in receivers}
+        self.wake()
+
+    def wake(self) -> None:
+        """Something was put into the outbox: look now rather than in :data:`POLL_SECONDS`. Any thread."""
+        with self._guard:
+            lanes = list(self._lanes.values())
+        for lane in lanes:
+            lane.ring()
+
+    def _lane(self, name: str) -> Lane:
+        with self._guard:
+            return self._lanes.setdefault(name, Lane())
 
     def run_once(self, limit: int = MAX_PER_PASS) -> Summary:
         """Send what is due now, to all receivers at the same time, up to ``limit`` per receiver."""
@@ -128,6 +139,7 @@ class Deliverer:
                 housekept = self._clock.monotonic()
                 self._guarded(self.housekeep, "the outbox cannot be looked after")
             stop.wait(POLL_SECONDS)
+        self.wake()
         for name, thread in threads.items():
             receiver = self._receivers.get(name)
             thread.join(2 * receiver.timeout_seconds + 5 if receiver else 5)
@@ -169,15 +181,17 @@ class Deliverer:
 
     def _serve(self, name: str, stop: threading.Event) -> None:
         """One receiver's thread: until stopped, or until the runbook no longer names the receiver."""
+        lane = self._lane(name)
         while not stop.is_set():
             receiver = self._receivers.get(name)
             if receiver is None:
                 return
-            done = self._guarded(partial(self._drain, receiver, 1), f"receiver {name} is not told for now")
+            drain = partial(self._drain, receiver, sys.maxsize, stop)
+            done = self._guarded(drain, f"receiver {name} is not told for now")
             if done is None:
                 stop.wait(TROUBLE_SECONDS)
             elif done == Summary():
-                stop.wait(POLL_SECONDS)
+                lane.wait(POLL_SECONDS)
 
     @staticmethod
     def _guarded(act: Callable[[], T], problem: str) -> T | None:
@@ -191,54 +205,80 @@ class Deliverer:
             log.exception("%s, because of a defect of Watchkeeper", problem)
         return None
 
-    def _drain(self, receiver: Receiver, limit: int) -> Summary:
-        total = Summary()
-        for _ in range(limit):
-            # What was sent but could not be settled (a full disk) is settled before anything else is sent.
-            attempt = self._unsettled.pop(receiver.id, None) or self._attempt_next(receiver)
-            if attempt is None:
-                break
+    def _drain(self, receiver: Receiver, limit: int, stop: threading.Event | None = None) -> Summary:
+        """Send what is due, at most ``limit``; back when all that was begun is settled."""
+        lane, total, begun = self._lane(receiver.id), Summary(), 0
+        most = receiver.in_flight if isinstance(receiver, ParallelReceiver) else 1
+        while True:
+            over = (stop is not None and stop.is_set()) or self._receivers.get(receiver.id) is not receiver
+            room = 0 if over else min(lane.room(most), limit - begun)
             try:
-                total += self._conclude(receiver, attempt)
+                done, claimed = self._turn(receiver, lane, room)
             except StoreError:
-                self._unsettled[receiver.id] = attempt
                 raise
-        return total
+            except Exception:
+                lane.defect()  # one that cannot be settled must not keep the others from it
+                raise
+            total += done
+            begun += len(claimed)
+            for row, kept in claimed:
+                lane.send(partial(self._attempt, receiver, row, kept), alone=most == 1)
+            if not lane.idle:
+                lane.wait(POLL_SECONDS)
+            elif over or begun >= limit or done == Summary():
+                return total
 
-    def _attempt_next(self, receiver: Receiver) -> _Attempt | None:
-        claimed = self._claim(receiver)
-        if claimed is None:
-            return None
-        attempt = self._attempt(receiver, *claimed)
-        with self._guard:
-            counted = (receiver.id, attempt.answer.said.value)
-            self._totals[counted] = self._totals.get(counted, 0) + 1
-        return attempt
-
-    def _claim(self, receiver: Receiver) -> tuple[outbox.Claimed, dict[str, Any] | None] | None:
-        """The next row for ``receiver``, its send already counted, and what is kept of its incident.
-
-        ``None``: nothing to do now.
-        """
-        now = self._clock.now()
-        with self._store.read() as conn:
-            if not _may_send(receiver, *state.load(conn, receiver.id), now):
-                return None
-            if not outbox.anything_due(conn, now, receiver.id):
-                return None
-        lease = timedelta(seconds=2 * receiver.timeout_seconds) + LEASE_MARGIN
+    def _turn(
+        self, receiver: Receiver, lane: Lane, room: int
+    ) -> tuple[Summary, list[tuple[outbox.Claimed, Kept]]]:
+        """Settle what was sent, and claim up to ``room`` rows, their sends already counted."""
+        # What was sent but could not be settled (a full disk) is settled before anything else is sent.
+        ended = lane.ended()
+        if not ended and not (room and self._anything_to_send(receiver)):
+            return Summary(), []
+        done = Summary()
         with self._store.write() as conn:
             now = self._clock.now()
             budget, known = state.load(conn, receiver.id)
-            if not _may_send(receiver, budget, known, now):
-                return None
-            rows = outbox.claim(conn, now, receiver.id, self._owner, lease, in_turn=known.down)
-            if not rows:
-                return None
-            state.save(conn, receiver.id, budget.spend(now.timestamp()), known)
-            return rows[0], memory.load(conn, receiver.id, rows[0].dedup_key)
+            for attempt in ended:
+                known = self._note_health(conn, now, lane, receiver.id, known, attempt)
+                done += self._settle(conn, now, attempt)
+            rows = self._claim(conn, now, receiver, budget, known, room)
+            spent = budget.spend(now.timestamp(), len(rows)) if rows else budget
+            state.save(conn, receiver.id, spent, known)
+            claimed = [(row, self._kept(conn, receiver, row)) for row in rows]
+        lane.settled(ended)
+        return done, claimed
 
-    def _attempt(self, receiver: Receiver, row: outbox.Claimed, kept: dict[str, Any] | None) -> _Attempt:
+    def _anything_to_send(self, receiver: Receiver) -> bool:
+        now = self._clock.now()
+        with self._store.read() as conn:
+            return _may_send(receiver, *state.load(conn, receiver.id), now) > 0 and outbox.anything_due(
+                conn, now, receiver.id
+            )
+
+    def _claim(
+        self,
+        conn: Connection,
+        now: datetime,
+        receiver: Receiver,
+        budget: Budget,
+        known: health.Health,
+        room: int,
+    ) -> list[outbox.Claimed]:
+        count = min(room, _may_send(receiver, budget, known, now))
+        if count <= 0:
+            return []
+        lease = timedelta(seconds=2 * receiver.timeout_seconds) + LEASE_MARGIN
+        return outbox.claim(conn, now, receiver.id, self._owner, lease, count, in_turn=known.down)
+
+    @staticmethod
+    def _kept(conn: Connection, receiver: Receiver, row: outbox.Claimed) -> Kept:
+        if not isinstance(receiver, RememberingReceiver):
+            return None
+        return memory.load(conn, receiver.id, row.dedup_key)
+
+    def _attempt(self, receiver: Receiver, row: outbox.Claimed, kept: Kept, number: int) -> Attempt:
         notification = None
         try:
             notification = Notification.from_json(row.payload)
@@ -253,34 +293,33 @@ class Deliverer:
             # A defect in one notification must not stop the ones behind it; it is logged and kept.
             log.exception("sending row %d to receiver %s failed in our own code", row.id, receiver.id)
             answer = try_again(f"a defect of Watchkeeper ({type(error).__name__}); see its log")
-        return _Attempt(row, notification, answer)
+        with self._guard:
+            counted = (receiver.id, answer.said.value)
+            self._totals[counted] = self._totals.get(counted, 0) + 1
+        return Attempt(row, notification, answer, number)
 
-    def _conclude(self, receiver: Receiver, attempt: _Attempt) -> Summary:
-        now = self._clock.now()
-        with self._store.write() as conn:
-            budget, known = state.load(conn, receiver.id)
-            changed, change = self._judge_health(known, attempt.answer, now)
-            state.save(conn, receiver.id, budget, changed)
-            if change:
-                accounts.receiver_changed(conn, now, receiver.id, change, known, changed)
-            keep, told = attempt.answer.keep, attempt.notification
-            if keep is not None and told is not None:
-                over = told.kind is Kind.RESOLVE
-                memory.save(conn, now, receiver.id, told.dedup_key, keep, over=over)
-            if attempt.answer.said is Said.ACCEPTED and known.down:
-                outbox.hasten(conn, now, receiver.id)
-            return self._settle(conn, now, attempt)
-
-    def _judge_health(
-        self, known: health.Health, answer: Answer, now: datetime
-    ) -> tuple[health.Health, health.Change | None]:
+    def _note_health(
+        self, conn: Connection, now: datetime, lane: Lane, name: str, known: health.Health, attempt: Attempt
+    ) -> health.Health:
+        """What one answer says of the receiver, and what the receiver wants kept."""
+        answer, told, change = attempt.answer, attempt.notification, None
+        changed = known  # rejecting one notification says nothing of the receiver
         if answer.said is Said.ACCEPTED:
-            return health.after_success(known, now)
-        if answer.said is Said.TRY_AGAIN:
-            return health.after_failure(known, answer, now, self._chance.random())
-        return known, None  # rejecting one notification says nothing of the receiver
+            changed, change = health.after_success(known, now)
+            if known.down:
+                outbox.hasten(conn, now, name)
+        elif answer.said is Said.TRY_AGAIN:
+            along, draw = attempt.number < lane.warned, self._chance.random()
+            changed, change = health.after_failure(known, answer, now, draw, known=along)
+            if not along:
+                lane.failed()
+        if change:
+            accounts.receiver_changed(conn, now, name, change, known, changed)
+        if answer.keep is not None and told is not None:
+            memory.save(conn, now, name, told.dedup_key, answer.keep, over=told.kind is Kind.RESOLVE)
+        return changed
 
-    def _settle(self, conn: Connection, now: datetime, attempt: _Attempt) -> Summary:
+    def _settle(self, conn: Connection, now: datetime, attempt: Attempt) -> Summary:
         row, notification, answer = attempt.row, attempt.notification, attempt.answer
         if answer.said is Said.ACCEPTED:
             if outbox.settle(conn, now, row, outbox.Delivered()) and notification:
@@ -298,5 +337,9 @@ class Deliverer:
         return Summary(failed=1)
 
 
-def _may_send(receiver: Receiver, budget: Budget, known: health.Health, now: datetime) -> bool:
-    return not known.blocked(now) and budget.left(now.timestamp(), receiver.rate_per_minute) > 0
+def _may_send(receiver: Receiver, budget: Budget, known: health.Health, now: datetime) -> int:
+    """How many sends may begin; one that is down is probed by one at a time."""
+    if known.blocked(now):
+        return 0
+    left = budget.left(now.timestamp(), receiver.rate_per_minute)
+    return min(left, 1) if known.down else left

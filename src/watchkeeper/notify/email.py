@@ -48,7 +48,10 @@ _POLICY = re.compile(r"\s*5\.7\.\d+")
 
 @dataclass(frozen=True, slots=True)
 class EmailReceiver:
-    """Some mailboxes, told with one mail. ``context`` says whom to trust; else whom the system does."""
+    """Some mailboxes, or the one that a notification names, told with one mail.
+
+    ``context`` says whom to trust; else whom the system does.
+    """
 
     id: str
     host: str
@@ -72,12 +75,13 @@ class EmailReceiver:
                 password = self.password.read(self.environ)
             except SecretMissingError as error:
                 return try_again(f"the mail server's password: {error}")
+        to = self.to if notification.to is None else (notification.to,)
         try:
-            mail = message(notification, idempotency_key, self.sender, self.to, now).as_bytes()
+            mail = message(notification, idempotency_key, self.sender, to, now).as_bytes()
         except (MessageError, ValueError, IndexError, AttributeError) as error:
             # Besides the two documented, the parser of address headers raises these for odd addresses.
             return try_again(f"the addresses make no mail ({type(error).__name__}); correct sender and to")
-        attempt = _Attempt(self, password, mail)
+        attempt = _Attempt(self, password, to, mail)
         try:
             answer = judge_refused(self._bounded.run(attempt.run, self.timeout_seconds, attempt.abandon))
         except (smtplib.SMTPException, OSError, ValueError, TooLongError) as error:
@@ -113,9 +117,10 @@ class _Line(smtplib.SMTP):
 class _Attempt:
     """One conversation with the server."""
 
-    def __init__(self, receiver: EmailReceiver, password: str, mail: bytes) -> None:
+    def __init__(self, receiver: EmailReceiver, password: str, to: tuple[str, ...], mail: bytes) -> None:
         self._receiver = receiver
         self._password = password
+        self._recipients = to
         self._mail = mail
         self._ended = threading.Event()
         self._line: _Line | None = None
@@ -135,7 +140,7 @@ class _Attempt:
             if to.username is not None:
                 line.login(to.username, self._password)
             refused: Refused = line.sendmail(
-                parseaddr(to.sender)[1], [parseaddr(one)[1] for one in to.to], self._mail
+                parseaddr(to.sender)[1], [parseaddr(one)[1] for one in self._recipients], self._mail
             )
             with suppress(smtplib.SMTPException, OSError):
                 line.putcmd("QUIT")  # the mail is delivered: whether the server says goodbye is all the same

@@ -64,8 +64,17 @@ def after_success(health: Health, now: datetime) -> tuple[Health, Change | None]
     return Health(recovered_at=recovered, last_success_at=now), change
 
 
-def after_failure(health: Health, answer: Answer, now: datetime, draw: float) -> tuple[Health, Change | None]:
-    """The receiver did not accept; ``draw`` is random in [0, 1)."""
+def after_failure(
+    health: Health, answer: Answer, now: datetime, draw: float, *, known: bool = False
+) -> tuple[Health, Change | None]:
+    """The receiver did not accept; ``draw`` is random in [0, 1).
+
+    ``known``: it was sent before the failure before it was known. Sends that were under way together count
+    as one failure in a row, or a hitch of a second would look like an outage; time that the receiver asks
+    for counts always.
+    """
+    if known and health.failures:
+        return _given_time(health, answer, now), None
     failures = health.failures + 1
     wait = 0.0
     if failures >= DOWN_AFTER:
@@ -84,6 +93,16 @@ def after_failure(health: Health, answer: Answer, now: datetime, draw: float) ->
         last_error=answer.reason,
     )
     return changed, Change.FAILING if announce else None
+
+
+def _given_time(health: Health, answer: Answer, now: datetime) -> Health:
+    """Blocked for as long as the receiver asks, if it is not for longer already."""
+    if answer.retry_after is None:
+        return health
+    until = now + timedelta(seconds=min(answer.retry_after, MAX_RETRY_AFTER_SECONDS))
+    if health.blocked(until):
+        return health
+    return replace(health, blocked_until=until, blocked_at=now)
 
 
 def next_attempt(attempts: int, answer: Answer, now: datetime, draw: float) -> datetime:

@@ -57,7 +57,8 @@ class Notification:
     ``dedup_key`` names the incident at the receiver (one per episode of an alert or group, see
     :func:`dedup_key`); of one ``order_key`` everything goes out in the order in which it was enqueued.
     ``members`` are the alerts of a group, or the first of very many; empty for a single alert. ``alerts`` is
-    how many there are in all (0 where nobody counted beyond ``members``).
+    how many there are in all (0 where nobody counted beyond ``members``). ``to`` is one person's address at
+    the receiver, instead of the receiver's own: a mailbox, a Slack member or channel.
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class Notification:
     members: tuple[Member, ...] = ()
     note: str = ""
     alerts: int = 0
+    to: str | None = None
 
     @property
     def total(self) -> int:
@@ -110,6 +112,7 @@ class Notification:
             "members": [_member_json(member) for member in self.members],
             "note": self.note,
             "alerts": self.alerts,
+            **({} if self.to is None else {"to": self.to}),
         }
 
     @classmethod
@@ -139,6 +142,11 @@ def dedup_key(name: str, episode: str) -> str:
     if len(plain) <= 255 and plain.isascii() and plain.isprintable():
         return plain
     return f"watchkeeper/{hashlib.sha256(plain.encode()).hexdigest()}"
+
+
+def personal_key(dedup_key: str, receiver: str, to: str) -> str:
+    """The key of the same incident as it is told to one address: a thread and an order of its own."""
+    return f"{dedup_key}/to/{hashlib.sha256(f'{receiver}/{to}'.encode()).hexdigest()[:16]}"
 
 
 def _member_json(member: Member) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from watchkeeper.notify.answers import ACCEPTED, Answer, Said, redacted, rejected, retry_after, try_again
+from watchkeeper.notify.lane import MOST_UNDER_WAY
 from watchkeeper.notify.models import Kind, Notification
 from watchkeeper.notify.secret import SecretMissingError, SecretSource
 from watchkeeper.notify.transport import Response, Transport, TransportError
@@ -45,6 +46,7 @@ class PagerDutyReceiver:
     timeout_seconds: float = 10.0
     client: str = "Watchkeeper"
     client_url: str | None = None
+    in_flight: int = MOST_UNDER_WAY
 
     def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
         """One attempt; at most two requests (see the module). Never raises for what PagerDuty does."""

@@ -41,6 +41,15 @@ class Receiver(Protocol):
 
 
 @runtime_checkable
+class ParallelReceiver(Receiver, Protocol):
+    """A place that takes several sends at the same time; all others get one after the other."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many sends may be under way, each in a thread of its own."""
+
+
+@runtime_checkable
 class RememberingReceiver(Receiver, Protocol):
     """A place where an incident is spoken of in one message, so that it must be known where that stands."""
 

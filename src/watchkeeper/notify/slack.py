@@ -49,7 +49,7 @@ _silent = logging.Logger("slack_sdk", logging.CRITICAL + 1)
 
 @dataclass(frozen=True, slots=True)
 class SlackBotReceiver:
-    """A channel, through Slack's Web API."""
+    """A channel, or the member that a notification names, through Slack's Web API."""
 
     id: str
     token: SecretSource
@@ -82,12 +82,13 @@ class SlackBotReceiver:
             return try_again(f"Slack's token: {error}")
         told, shape = words(notification), _shape(notification)
         text = message(told, shape)
-        if kept is None or kept.get("asked") != self.channel:
-            return self._post(token, text, now)
+        channel = notification.to or self.channel
+        if kept is None or kept.get("asked") != channel:
+            return self._post(token, channel, text, now)
         place = {"channel": kept["channel"], "ts": kept["ts"]}
         edited, refusal = self._call(token, "chat.update", {**place, "text": text}, now)
         if refusal in _NOT_EDITABLE:
-            return self._post(token, text, now)
+            return self._post(token, channel, text, now)
         if edited.said is not Said.ACCEPTED:
             return edited
         reply = {"channel": place["channel"], "thread_ts": place["ts"], "text": change(told, shape)}
@@ -96,10 +97,10 @@ class SlackBotReceiver:
             return replied
         return Answer(Said.ACCEPTED, replied.reason, keep=kept)  # the message itself says it
 
-    def _post(self, token: str, text: str, now: datetime) -> Answer:
-        arguments = {"channel": self.channel, "text": text, **_PLAIN}
+    def _post(self, token: str, channel: str, text: str, now: datetime) -> Answer:
+        arguments = {"channel": channel, "text": text, **_PLAIN}
         answer, _ = self._call(token, "chat.postMessage", arguments, now)
-        return Answer(answer.said, answer.reason, answer.retry_after, _with_asked(answer.keep, self.channel))
+        return Answer(answer.said, answer.reason, answer.retry_after, _with_asked(answer.keep, channel))
 
     def _call(
         self, token: str, method: str, arguments: Mapping[str, Any], now: datetime

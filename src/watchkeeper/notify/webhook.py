@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from watchkeeper.notify.answers import ACCEPTED, Answer, redacted, rejected, retry_after, try_again
+from watchkeeper.notify.lane import MOST_UNDER_WAY
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.secret import SecretMissingError, SecretSource
 from watchkeeper.notify.transport import Response, Transport, TransportError
@@ -42,6 +43,7 @@ class WebhookReceiver:
     rate_per_minute: float = 600.0
     timeout_seconds: float = 10.0
     platform: str = "watchkeeper"
+    in_flight: int = MOST_UNDER_WAY
 
     def send(self, notification: Notification, idempotency_key: str, now: datetime) -> Answer:
         """One attempt. Never raises for what the receiver does."""

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from watchkeeper.runbook.models.hours import weekly_hours
 from watchkeeper.runbook.models.people import RotaLayer
 from watchkeeper.runbook.models.quantities import Period
+from watchkeeper.runbook.wall_clock import WEEKDAYS, instant
 
 ANCHOR = date(2024, 1, 1)
 """Where turns are counted from when a layer has no ``start``: a Monday, and the first day of a year."""
@@ -26,7 +27,6 @@ _MONTH = timedelta(days=30.436875)  # the Gregorian mean: to guess the number of
 _MONTHS = {"monthly": 1, "quarterly": 3, "yearly": 12}
 _MONTH_PARTS = re.compile(r"(\d+)(mo|y)")
 _WARM_UP = timedelta(days=3)  # more than any change of the clocks, date line included
-_WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,6 @@ class Turn:
     number: int
     start: datetime
     end: datetime
-
-
-def instant(local: datetime, zone: ZoneInfo) -> datetime:
-    """The moment (UTC) at which clocks in ``zone`` show the naive ``local``."""
-    return local.replace(tzinfo=zone, fold=0).astimezone(UTC)
 
 
 def turns(layer: RotaLayer, zone: ZoneInfo, start: datetime, end: datetime) -> Iterator[Turn]:
@@ -105,7 +100,7 @@ def _first_handover(layer: RotaLayer, zone: ZoneInfo, months: int, step: timedel
     given = None if layer.start is None else layer.start.astimezone(zone).replace(tzinfo=None)
     day = ANCHOR if given is None else given.date()
     if layer.handover.by_weekday:
-        wanted = _WEEKDAYS.index(layer.handover.weekday)
+        wanted = WEEKDAYS.index(layer.handover.weekday)
         back = (day.weekday() - wanted) % 7
         day += timedelta(days=-back if given is not None else -back % 7)
     first = datetime.combine(day, time.fromisoformat(layer.handover.at))

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from watchkeeper.oncall.overrides import OnCallError, Stored
-from watchkeeper.oncall.report import Watch, name_of, reach
+from watchkeeper.oncall.report import Watch, name_of, reach, ways_of
 from watchkeeper.oncall.rota import Shift
-from watchkeeper.oncall.turns import instant
+from watchkeeper.oncall.verification import Verified
 from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.wall_clock import instant
 
 EXAMPLES = "2026-11-27 18:00 (the rota's local time) or 2026-11-27T18:00+01:00"
 _YEARS = range(2000, 2200)
@@ -45,8 +46,14 @@ def moment_words(moment: datetime, zone: str) -> str:
     return f"{shown:%a} {utc}" if zone == "UTC" else f"{shown:%a %Y-%m-%d %H:%M %Z} ({utc})"
 
 
-def watch_lines(watch: Watch, runbook: Runbook) -> list[str]:
-    """A rota now: who, until when, how they are reached, who is next."""
+def watch_lines(watch: Watch, runbook: Runbook, verified: Verified) -> list[str]:
+    """A rota now: who, until when, how they are reached and whether that was verified, who is next."""
+    contact = None if watch.current.contact is None else runbook.contact(watch.current.contact)
+    return told_lines(watch, runbook, [] if contact is None else ways_of(contact, runbook, verified))
+
+
+def told_lines(watch: Watch, runbook: Runbook, ways: Sequence[tuple[str, datetime | None]]) -> list[str]:
+    """As :func:`watch_lines`, where it is known which ``ways`` page somebody and when each was verified."""
     rota, current, following = watch.rota, watch.current, watch.following
     lines = [f"{rota.id}  {rota.title}"]
     if current.endless:
@@ -58,6 +65,7 @@ def watch_lines(watch: Watch, runbook: Runbook) -> list[str]:
         lines += [
             f"  ● {name_of(current, runbook)} until {until}, {current.because}",
             _reach(current, runbook),
+            *_ways(ways),
         ]
     if not current.endless:
         name = name_of(following, runbook)
@@ -74,6 +82,13 @@ def _reach(shift: Shift, runbook: Runbook) -> str:
         f"{name} {', '.join(value) if isinstance(value, list) else value}" for name, value in ways.items()
     ]
     return "    " + (" · ".join(shown) or "the runbook names no way to reach them")
+
+
+def _ways(found: Sequence[tuple[str, datetime | None]]) -> list[str]:
+    return [
+        f"    ◌ {name}, never verified" if at is None else f"    ✓ {name}, verified {at:%Y-%m-%d}"
+        for name, at in found
+    ]
 
 
 def schedule_lines(shifts: Sequence[Shift], zone: str, runbook: Runbook) -> list[str]:

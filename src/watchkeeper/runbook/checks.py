@@ -45,6 +45,7 @@ def whole_document(runbook: Runbook, tree: Node, today: date | None) -> Iterator
         yield problem
     for name, playbook in runbook.playbooks.items():
         yield from _playbook(name, playbook, tree)
+    yield from _escalations(runbook, tree)
     if sound:
         yield from _waivers(runbook, tree, today)
 
@@ -95,6 +96,18 @@ def _playbook(name: str, playbook: Playbook, tree: Node) -> Iterator[Problem]:
                         dotted(tree, (*loc, *below)),
                         nearest(match[2], valid),
                     )
+
+
+def _escalations(runbook: Runbook, tree: Node) -> Iterator[Problem]:
+    people = ["oncall", "next", "everybody", *(contact.id for contact in runbook.contacts)]
+    valid = [*people, *(f"rota:{rota.id}" for rota in runbook.oncall.rotas)]
+    for index, rota in enumerate(runbook.oncall.rotas):
+        for number, step in enumerate(rota.escalation):
+            for place, who in enumerate(step.notify):
+                if who not in valid:
+                    loc = ("oncall", "rotas", index, "escalation", number, "notify", place)
+                    message = f"there is nobody called `{who}`"
+                    yield Problem(tree.at(loc).place, message, dotted(tree, loc), nearest(who, valid))
 
 
 def _strings(value: Any, loc: tuple[str | int, ...] = ()) -> Iterator[tuple[tuple[str | int, ...], str]]:

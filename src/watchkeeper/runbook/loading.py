@@ -132,8 +132,8 @@ def _read(path: Path) -> bytes:
 def _merge(tree: Node, over: Node) -> Iterator[Problem]:
     """Each key inside the overlay's sections takes the place of the same key of the runbook.
 
-    Receivers come with their routes: an overlay that brings its own also drops the runbook's routes, which
-    name receivers that are no longer there.
+    Receivers come with their routes: an overlay that brings its own also drops the runbook's routes, and from
+    its contacts those receivers, that are no longer there.
     """
     if tree.fields is None or over.fields is None:
         if over.fields is None:
@@ -153,10 +153,26 @@ def _merge(tree: Node, over: Node) -> Iterator[Problem]:
             tree.fields[key] = section
             tree.keys.setdefault(key, (0, 0))
         else:
+            if key == "notifications" and "receivers" in section.fields:
+                _drop_receivers(tree, _ids(mine) - _ids(section))
             dropped = ("routes", "default_receivers") if "receivers" in section.fields else ()
             kept = {name: node for name, node in mine.fields.items() if name not in dropped}
             section.fields = {**kept, **section.fields}
             tree.fields[key] = section
+
+
+def _ids(notifications: Node) -> set[object]:
+    receivers = (notifications.fields or {}).get("receivers")
+    items = (receivers.items if receivers is not None else None) or []
+    return {item.fields["id"].value for item in items if item.fields is not None and "id" in item.fields}
+
+
+def _drop_receivers(tree: Node, gone: set[object]) -> None:
+    contacts = (tree.fields or {}).get("contacts")
+    for contact in (contacts.items if contacts is not None else None) or []:
+        named = (contact.fields or {}).get("receivers")
+        if named is not None and named.items is not None:
+            named.items = [item for item in named.items if item.value not in gone]
 
 
 def _names(data: Any, verbs: Collection[str]) -> Mapping[str, Collection[str]]:

@@ -8,9 +8,10 @@ document, and nothing that is written in the runbook becomes HTML (tests/runbook
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from watchkeeper.runbook.clauses import Clause, clauses, threshold_clause_id, threshold_words
+from watchkeeper.runbook.matchers import selector
 from watchkeeper.runbook.models.backups import Encryption, ObjectBackups, PostgresBackups, Restore
 from watchkeeper.runbook.models.base import Part
 from watchkeeper.runbook.models.drills import Drills
@@ -132,6 +133,15 @@ class _Document:
                 f"{self.mark('monitoring.heartbeat')}{self.clauses['monitoring.heartbeat'].sentence}",
                 "",
             )
+        if monitoring.maintenance:
+            yield from ("**Maintenance windows**, in which alerts that match tell nobody:", "")
+        for window in monitoring.maintenance:
+            why = f": {window.reason}" if window.reason else ""
+            yield " ".join(
+                f"- **{window.title}**, {window.when}, {_code(selector(window.match))}{why}".split()
+            )
+        if monitoring.maintenance:
+            yield ""
         for rule in monitoring.inhibition.causes:
             causes, symptoms = ", ".join(rule.cause), ", ".join(rule.symptom)
             same = ", ".join(rule.equal)
@@ -328,7 +338,7 @@ class _Document:
                 hours = f"; only {', '.join(layer.hours)}" if layer.hours else ""
                 yield f"- {turns}; handover {hand.every.words}{day} at {hand.at}{hours}"
             for number, step in enumerate(rota.escalation, 1):
-                told = ", ".join(names.get(who, who) for who in step.notify)
+                told = ", ".join(_notified(who, names, book) for who in step.notify)
                 yield f"- Escalation {number}: {told}; after {step.wait.words} without an answer, the next"
             yield ""
 
@@ -361,6 +371,19 @@ class _Document:
         yield from _table(("Clause", "Reason", "Owner", "Until"), rows)
 
 
+def _notified(who: str, names: Mapping[str, str], book: Runbook) -> str:
+    """Whom a step of an escalation tells, as people say it."""
+    if who.startswith("rota:"):
+        rota = book.oncall.rota(who.removeprefix("rota:"))
+        return f"whoever is on call in {rota.title if rota else who}"
+    words = {
+        "oncall": "whoever is on call",
+        "next": "the next of the rota",
+        "everybody": "everybody of the rota",
+    }
+    return words.get(who) or names.get(who, who)
+
+
 def _step_line(step: Step) -> str:
     words = step.words
     facts = [f"{step.kind}: `{step.verb}`" if step.verb else "a person confirms"]
@@ -384,6 +407,12 @@ def _step_line(step: Step) -> str:
         facts.append(f"on failure {step.on_failure}")
     manual = f" {step.manual}." if step.title and step.manual else ""
     return f"`{step.id}` **{words}**{manual} ({'; '.join(facts)})"
+
+
+def _code(text: str) -> str:
+    """``text`` as code, whatever stands in it (CommonMark 0.31, 6.1)."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return f"{fence} {text} {fence}" if "`" in text else f"`{text}`"
 
 
 def _value(value: object, key: str = "") -> str:

@@ -61,6 +61,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Draft:
+    """An entry that is to be recorded; see :func:`append`."""
+
+    kind: str
+    actor: str
+    subject: str
+    facts: Mapping[str, Any]
+    evidence: Sequence[tuple[str, str]] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChainReport:
     """What :func:`verify` found. ``broken`` is the first entry that is not as it was written, if any."""
 
@@ -118,33 +129,56 @@ def append(
     :mod:`watchkeeper.store.redaction`). Raises :class:`JournalError` for an entry without kind, actor or
     subject, an unknown verdict, or a clause cited twice.
     """
-    for name, given in (("kind", kind), ("actor", actor), ("subject", subject)):
-        if not given:
-            raise JournalError(f"a journal entry needs its {name}; nothing was recorded")
-    cited = sorted((storable(clause), verdict) for clause, verdict in evidence)
-    if len({clause for clause, _ in cited}) != len(cited):
-        raise JournalError(f"{kind} cites a clause twice; an entry gives one verdict per clause")
-    for clause, verdict in cited:
-        if verdict not in VERDICTS:
-            raise JournalError(f"{kind} gives {clause} the verdict {verdict!r}; use {', '.join(VERDICTS)}")
+    return append_all(conn, now, [Draft(kind, actor, subject, facts, evidence)])
+
+
+def append_all(conn: Connection, now: datetime, drafts: Sequence[Draft]) -> int:
+    """Record ``drafts``, in their order, as :func:`append` does one; the seq of the last entry there is.
+
+    Thousands take a fraction of the time that as many calls of :func:`append` would.
+    """
+    cited = [_checked(draft) for draft in drafts]
     if conn.dialect.name == "postgresql":
         conn.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
     last = conn.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
-    seq, previous = (last.seq + 1, last.hash) if last else (1, GENESIS)
-    values = {
-        "seq": seq,
-        "at": now,
-        "kind": storable(kind),
-        "actor": storable(actor),
-        "subject": storable(subject),
-        "facts": masked(plain(facts)),
-    }
-    digest = entry_hash(previous, {**values, "at": to_us(now)}, cited)
-    conn.execute(insert(journal).values(**values, hash=digest))
-    if cited:
-        rows = [{"seq": seq, "clause": clause, "verdict": verdict} for clause, verdict in cited]
-        conn.execute(insert(journal_clauses), rows)
+    seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
+    rows: list[dict[str, Any]] = []
+    for draft, clauses in zip(drafts, cited, strict=True):
+        seq += 1
+        values = {
+            "seq": seq,
+            "at": now,
+            "kind": storable(draft.kind),
+            "actor": storable(draft.actor),
+            "subject": storable(draft.subject),
+            "facts": masked(plain(draft.facts)),
+        }
+        previous = entry_hash(previous, {**values, "at": to_us(now)}, clauses)
+        rows.append({**values, "hash": previous})
+        if clauses:  # the database takes them only right after their entry
+            conn.execute(insert(journal), rows)
+            rows.clear()
+            citations = [{"seq": seq, "clause": clause, "verdict": verdict} for clause, verdict in clauses]
+            conn.execute(insert(journal_clauses), citations)
+    if rows:
+        conn.execute(insert(journal), rows)
     return int(seq)
+
+
+def _checked(draft: Draft) -> list[tuple[str, str]]:
+    """What the draft cites, in order; raises :class:`JournalError` where it cannot be an entry."""
+    for name in ("kind", "actor", "subject"):
+        if not getattr(draft, name):
+            raise JournalError(f"a journal entry needs its {name}; nothing was recorded")
+    cited = sorted((storable(clause), verdict) for clause, verdict in draft.evidence)
+    if len({clause for clause, _ in cited}) != len(cited):
+        raise JournalError(f"{draft.kind} cites a clause twice; an entry gives one verdict per clause")
+    for clause, verdict in cited:
+        if verdict not in VERDICTS:
+            raise JournalError(
+                f"{draft.kind} gives {clause} the verdict {verdict!r}; use {', '.join(VERDICTS)}"
+            )
+    return cited
 
 
 def entry_hash(previous: str, values: Mapping[str, Any], cited: Sequence[tuple[str, str]]) -> str:

@@ -244,6 +244,42 @@ sign_in_failures = Table(
     Column("blocked_until", UtcMicros),
 )
 
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("dedup_key", Text, primary_key=True),  # the page's: alerts.group_key
+    Column("rota", Text),  # NULL: the runbook has none, only the deadline is watched
+    Column("state", Text, nullable=False),  # open | acknowledged | ended
+    Column("paged_at", UtcMicros, nullable=False),  # the deadline counts from here
+    Column("started_at", UtcMicros, nullable=False),  # the first step was due
+    Column("step", Integer, nullable=False),  # the next one to be told, from 0
+    Column("round", Integer, nullable=False),
+    Column("due_at", UtcMicros),  # NULL: nothing more by itself
+    Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
+    Column("verdict", Text),  # of the deadline, once it is known
+    Column("acked_at", UtcMicros),
+    Column("acked_by", Text),
+    Column("ended_at", UtcMicros),
+    Column("told", CanonicalJson, nullable=False),  # [[contact, receiver, address or null], ...]
+    Column("about", CanonicalJson, nullable=False),  # the notification, in the words told last
+    Column("problem", Text),  # why nobody is paged any more, for people
+    CheckConstraint("state IN ('open', 'acknowledged', 'ended')", name="state"),
+    Index("ix_escalations_due_at", "due_at"),
+    Index("ix_escalations_state", "state"),
+)
+
+contact_ways = Table(
+    "contact_ways",
+    metadata,
+    Column("contact", Text, primary_key=True),
+    Column("way", Text, primary_key=True),  # email:<address>, slack:<id>, receiver:<id>
+    Column("code_hash", Text),  # of the code that was sent; NULL: there is none to be confirmed
+    Column("asked_at", UtcMicros, nullable=False),
+    Column("attempts", Integer, nullable=False),  # wrong codes since then
+    Column("verified_at", UtcMicros),
+    Column("verified_by", Text),
+)
+
 leases = Table(
     "leases",
     metadata,

@@ -95,26 +95,49 @@ def enqueue(
     """
     if coalesce_key is not None:
         _supersede(conn, now, receiver, order_key, dedup_key, coalesce_key)
-    result = conn.execute(
-        insert(outbox).values(
-            receiver=receiver,
-            order_key=order_key,
-            dedup_key=dedup_key,
-            coalesce_key=coalesce_key,
-            priority=priority,
-            payload=payload,
-            state="pending",
-            enqueued_at=now,
-            due_at=due_at or now,
-            scheduled_at=now,
-            give_up_at=give_up_at,
-            attempts=0,
-            claims=0,
-        )
-    )
+    row = Row(receiver, order_key, dedup_key, payload, due_at, priority, give_up_at, coalesce_key)
+    result = conn.execute(insert(outbox).values(**_fresh(row, now)))
     key = result.inserted_primary_key
     assert key is not None
     return int(key[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One delivery for :func:`enqueue_all`; the fields are what :func:`enqueue` takes."""
+
+    receiver: str
+    order_key: str
+    dedup_key: str
+    payload: Any
+    due_at: datetime | None = None
+    priority: int = DEFAULT_PRIORITY
+    give_up_at: datetime | None = None
+    coalesce_key: str | None = None
+
+
+def enqueue_all(conn: Connection, now: datetime, rows: Sequence[Row]) -> None:
+    """Put many deliveries in the outbox at once, in their order; none takes the place of another."""
+    if rows:
+        conn.execute(insert(outbox), [_fresh(row, now) for row in rows])
+
+
+def _fresh(row: Row, now: datetime) -> dict[str, Any]:
+    return {
+        "receiver": row.receiver,
+        "order_key": row.order_key,
+        "dedup_key": row.dedup_key,
+        "coalesce_key": row.coalesce_key,
+        "priority": row.priority,
+        "payload": row.payload,
+        "state": "pending",
+        "enqueued_at": now,
+        "due_at": row.due_at or now,
+        "scheduled_at": now,
+        "give_up_at": row.give_up_at,
+        "attempts": 0,
+        "claims": 0,
+    }
 
 
 def _supersede(

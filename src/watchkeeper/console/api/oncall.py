@@ -19,7 +19,15 @@ from watchkeeper.oncall.ical import feed
 from watchkeeper.oncall.overrides import Stored, Wanted, find_rota
 from watchkeeper.oncall.report import shift_json, watch
 from watchkeeper.oncall.rota import shifts, whole_shifts
+from watchkeeper.oncall.verification import verified
 from watchkeeper.oncall.wording import read_moment
+
+
+class Way(Answer):
+    """A way that pages somebody."""
+
+    way: str
+    verified_at: datetime | None = Field(description="When it was verified last; null: never.")
 
 
 class Contact(Answer):
@@ -31,6 +39,7 @@ class Contact(Answer):
     email: str | None = None
     slack: str | None = None
     receivers: list[str] = Field(default_factory=list)
+    ways: list[Way] | None = Field(None, description="The ways that page them; not told in a schedule.")
 
 
 class OfOverride(Answer):
@@ -138,7 +147,8 @@ def router(console: Console) -> APIRouter:
             found = [
                 watch(rota, stored.standing(conn, book, rota.id, now), now) for rota in book.oncall.rotas
             ]
-        return Watches(rotas=[Watch.model_validate(one.to_json(book)) for one in found])
+            ways = verified(conn)
+        return Watches(rotas=[Watch.model_validate(one.to_json(book, ways)) for one in found])
 
     @routes.get("/now", operation_id="getOnCall", responses=problems())
     async def now(identity: Reader) -> Watches:

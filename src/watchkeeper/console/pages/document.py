@@ -25,6 +25,7 @@ _ANCHOR = re.compile(r"&lt;a id=&quot;([A-Za-z0-9_.-]+)&quot;&gt;&lt;/a&gt;")
 def body(markdown: str) -> Markup:
     """The rendered runbook as HTML. Whatever the Markdown holds, no script runs."""
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    html = html.replace("<table>", '<table tabindex="0">')  # on a phone they scroll, also by keyboard
     return Markup(_ANCHOR.sub(r'<a id="\1"></a>', html))  # noqa: S704 - MarkdownIt escapes what is HTML
 
 

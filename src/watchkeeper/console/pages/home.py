@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from markupsafe import Markup
+from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader
@@ -67,6 +69,14 @@ class Section:
     id: str
     title: str
     groups: tuple[Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """The sections as they stand in one picture, the same for everybody who looks at it."""
+
+    picture: Picture
+    html: Markup
 
 
 def layers(picture: Picture, verdict: str | None) -> tuple[Layer, ...]:
@@ -139,21 +149,27 @@ def sections(picture: Picture, shown: Sequence[Layer], verdict: str | None) -> t
 def router(console: Console) -> APIRouter:
     """``/``."""
     routes = APIRouter(include_in_schema=False)
+    made: dict[str | None, _Body] = {}
 
     @routes.get("/")
     async def home(request: Request, identity: Reader, verdict: str | None = None) -> Response:
         picture = await console.pictures.now()
         chosen = verdict if verdict in VERDICTS else None
-        all_layers = layers(picture, None)
-        shown = layers(picture, chosen) if chosen else all_layers
+        body = made.get(chosen)
+        if body is None or body.picture is not picture:
+            made[chosen] = body = _Body(picture, await run_in_threadpool(_body, picture, chosen))
         return await console.page(
-            request,
-            identity,
-            "home.html",
-            picture=picture,
-            layers=shown,
-            sections=sections(picture, all_layers, chosen),
-            verdict=chosen,
+            request, identity, "home.html", picture=picture, body=body.html, verdict=chosen
+        )
+
+    def _body(picture: Picture, verdict: str | None) -> Markup:
+        everything = layers(picture, None)
+        return console.pages.fragment(
+            "home_body.html",
+            picture,
+            layers=layers(picture, verdict) if verdict else everything,
+            sections=sections(picture, everything, verdict),
+            verdict=verdict,
         )
 
     return routes

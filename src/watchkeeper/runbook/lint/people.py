@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from watchkeeper.runbook.lint.findings import Hit, Subject
+from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.redaction import SECRET_KEYS
+from watchkeeper.runbook.ways import ways
 
 
 def empty_rota(subject: Subject) -> Iterator[Hit]:
@@ -23,11 +25,8 @@ def empty_rota(subject: Subject) -> Iterator[Hit]:
 
 def single_contact_method(subject: Subject) -> Iterator[Hit]:
     """One broken way is silence."""
-    runbook = subject.runbook
-    on_call = {
-        who for rota in runbook.oncall.rotas for layer in rota.layers for who in layer.participants
-    } | {who for rota in runbook.oncall.rotas for step in rota.escalation for who in step.notify}
-    for index, contact in enumerate(runbook.contacts):
+    on_call = _on_call(subject.runbook)
+    for index, contact in enumerate(subject.runbook.contacts):
         if contact.id in on_call and len(contact.methods) < 2:
             yield Hit(
                 ("contacts", index),
@@ -35,6 +34,28 @@ def single_contact_method(subject: Subject) -> Iterator[Hit]:
                 f"{contact.name} is on call and can be reached in {len(contact.methods) or 'no'} way only",
                 "give at least two of email, phone, slack, receivers",
             )
+
+
+def unreachable_on_call(subject: Subject) -> Iterator[Hit]:
+    """A page can only take the ways that receivers go: a telephone number alone calls nobody."""
+    on_call = _on_call(subject.runbook)
+    for index, contact in enumerate(subject.runbook.contacts):
+        if contact.id in on_call and contact.methods and not ways(subject.runbook, contact):
+            yield Hit(
+                ("contacts", index),
+                f"contacts.{contact.id}",
+                f"{contact.name} is on call and no receiver leads there: {', '.join(contact.methods)} alone "
+                "pages nobody",
+                "give receivers: [<id of a receiver that pages them>], or add a receiver of the kind email",
+            )
+
+
+def _on_call(runbook: Runbook) -> set[str]:
+    """Everybody who may be paged."""
+    rotas = runbook.oncall.rotas
+    turns = {who for rota in rotas for layer in rota.layers for who in layer.participants}
+    named = {who for rota in rotas for step in rota.escalation for who in step.notify}
+    return turns | named | {one.contact for rota in rotas for one in rota.overrides}
 
 
 def acknowledge_and_escalation(subject: Subject) -> Iterator[Hit]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from watchkeeper.runbook.clauses import threshold_clause_id
 from watchkeeper.runbook.lint.findings import Hit, Subject
@@ -10,6 +11,7 @@ from watchkeeper.runbook.models.monitoring import SEVERITIES, Layer, Severity, S
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.sentences import Loc
 
+_A_DAY = timedelta(days=1)
 Named = tuple[Loc, str, Layer, Signal]
 
 
@@ -135,6 +137,18 @@ def certificate_days(subject: Subject) -> Iterator[Hit]:
                 f"reviews.{check.id}",
                 f"within {check.within} lists every certificate of a short-lived kind, every week",
                 "add fraction_of_lifetime, for example 50%, for certificates that live under 100 days",
+            )
+
+
+def long_maintenance(subject: Subject) -> Iterator[Hit]:
+    """Who finds pages hidden for days must find out why."""
+    for index, window in enumerate(subject.runbook.monitoring.maintenance):
+        if window.for_ > _A_DAY and window.reason is None and window.hides_pages:
+            yield Hit(
+                ("monitoring", "maintenance", index, "for"),
+                f"monitoring.maintenance.{window.id}",
+                f"it hides pages for {window.for_.words} at a time, and does not say why",
+                "give it a reason, a shorter `for`, or the matcher severity=warn",
             )
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from watchkeeper.runbook.models.base import Id, OneOrMore, Part, Sentence, Several, Text
+from watchkeeper.runbook.models.maintenance import MaintenanceWindow
 from watchkeeper.runbook.models.quantities import Duration, Figure, Period
 from watchkeeper.runbook.models.references import PlaybookRef, Promql, ReceiverRef, SignalRef
 from watchkeeper.runbook.models.secrets import Secret
@@ -222,6 +223,8 @@ class Monitoring(Part):
     hygiene: Hygiene = Hygiene()
     inhibition: Inhibition = Inhibition()
     silences: Silencing = Silencing()
+    maintenance: Several[MaintenanceWindow] = ()
+    """Times that come again, in which alerts that match tell nobody."""
     heartbeat: Heartbeat | None = None
 
     def layer(self, layer_id: str) -> Layer | None:

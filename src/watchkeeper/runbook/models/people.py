@@ -111,7 +111,8 @@ class EscalationStep(Part):
     """Whom to tell, and how long to wait for an answer before the next step."""
 
     notify: OneOrMore[Text] = Field(min_length=1)
-    """``oncall`` for whoever has the watch, a contact's id, or ``rota:<id>``."""
+    """``oncall`` for whoever has the watch, ``next`` for who takes over from them, ``everybody`` of the rota,
+    a contact's id, or ``rota:<id>`` for who has the watch of that one."""
     wait: Duration = Duration("5m")
 
 
@@ -124,6 +125,8 @@ class Rota(Part):
     layers: Several[RotaLayer] = ()
     overrides: Several[Override] = ()
     escalation: Several[EscalationStep] = ()
+    """Empty: whoever has the watch, then the next of the rota, then everybody, each
+    ``incidents.deadlines.acknowledge`` after the one before."""
     repeat: Annotated[int, Field(ge=0, le=20)] = 2
     """How many times the escalation starts again from its first step."""
 
@@ -132,7 +135,17 @@ class OnCall(Part):
     """The oncall section."""
 
     default: RotaRef | None = None
+    acknowledgement_lasts: Duration = Duration("1h")
+    """A page that still fires so long after it was acknowledged is forgotten, and pages again."""
     rotas: Several[Rota] = ()
+
+    @model_validator(mode="after")
+    def _lasting(self) -> Self:
+        if self.acknowledgement_lasts < timedelta(minutes=1):
+            raise PydanticCustomError(
+                "acknowledgement", "an acknowledgement lasts at least a minute; write 1h"
+            )
+        return self
 
     def rota(self, rota_id: str) -> Rota | None:
         """The rota of that id, if there is one."""
