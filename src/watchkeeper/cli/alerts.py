@@ -1,4 +1,5 @@
-"""``watchkeeper alerts``: what fires, what is about to, what just ended; and taking one. Needs no server."""
+"""``watchkeeper alerts``: what fires, what is about to, what just ended; and taking one. Needs no server, and
+can ask one elsewhere."""
 
 from __future__ import annotations
 
@@ -8,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from watchkeeper.monitoring.alert_list import Listed
@@ -31,11 +34,16 @@ def alerts(
         bool, typer.Option("--all", help="Also what resolved longer ago (the newest 200).")
     ] = False,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """The alerts, pages first."""
     if context.invoked_subcommand is not None:
         return
-    import json
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            _show(_from(there, everything), as_json)
+            return
 
     from watchkeeper.app.settings import SettingsError
     from watchkeeper.monitoring import alert_list
@@ -50,6 +58,19 @@ def alerts(
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+    _show(found, as_json)
+
+
+def _from(there: Remote, everything: bool) -> list[Listed]:
+    from watchkeeper.monitoring.alert_list import from_json
+
+    rows = there.get("/api/alerts", earlier="true" if everything else None)["alerts"]
+    return [from_json(row) for row in rows]
+
+
+def _show(found: list[Listed], as_json: bool) -> None:
+    import json
+
     if as_json:
         typer.echo(json.dumps([one.to_json() for one in found], indent=2, ensure_ascii=False))
         return
@@ -71,6 +92,7 @@ def ack(
         str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")
     ] = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Acknowledge: you have it. The receivers that were told of it are told so, and so is the journal."""
     import getpass
@@ -84,30 +106,61 @@ def ack(
     if not named and not everything:
         typer.echo("say which: a name or fingerprint from `watchkeeper alerts`, or --all", err=True)
         raise typer.Exit(2)
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            _ack_there(there, named or [], everything, note, person)
+            return
     try:
         with open_existing(data_directory(data), write=True) as store, store.write() as conn:
-            firing = [one for one in alert_list.current(conn) if one.state == "firing"]
-            chosen = {
-                word: [one.fingerprint for one in firing if word in (one.alertname, one.fingerprint)]
-                for word in named or ()
-            }
-            strangers = [word for word, found in chosen.items() if not found]
-            if strangers:
-                valid = ", ".join(sorted({one.alertname for one in firing})) or "none"
-                typer.echo(f"no alert {strangers[0]!r} fires; nothing was done. Firing: {valid}", err=True)
-                raise typer.Exit(1)
-            every = [one.fingerprint for one in firing] if everything else []
-            wanted = [*every, *(name for found in chosen.values() for name in found)]
+            wanted = _wanted(alert_list.current(conn), named or [], everything)
             who = person or getpass.getuser()
             done = acknowledgements.acknowledge(conn, SystemClock().now(), wanted, who, note)
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    if not done.alertnames:
-        typer.echo(f"{', '.join(done.already)} had it already" if done.already else "nothing fires")
+    _say(who, done.alertnames, done.receivers, done.already)
+
+
+def _ack_there(there: Remote, named: list[str], everything: bool, note: str, person: str | None) -> None:
+    if person is not None:
+        raise typer.BadParameter("with --server you are who the token says", param_hint="--as")
+    wanted = _wanted(_from(there, everything=False), named, everything)
+    if not wanted:
+        _say("", [], [], [])
         return
-    heard = f"; told: {', '.join(done.receivers)}" if done.receivers else "; no receiver had been told of it"
-    typer.echo(f"{who} has {', '.join(done.alertnames)}{heard}")
+    who = there.get("/api/whoami")
+    taken: tuple[set[str], set[str], set[str]] = (set(), set(), set())
+    for start in range(0, len(wanted), 1000):
+        asked = {"fingerprints": wanted[start : start + 1000], "note": note}
+        done = there.post("/api/alerts/acknowledge", asked)
+        for found, name in zip(taken, ("alertnames", "receivers", "already"), strict=True):
+            found.update(done[name])
+    _say(f"{who['kind']}:{who['name']}", *(sorted(found) for found in taken))
+
+
+def _wanted(known: list[Listed], named: list[str], everything: bool) -> list[str]:
+    """The fingerprints of the firing alerts that somebody named; ends the command for a name of none."""
+    firing = [one for one in known if one.state == "firing"]
+    meant = {
+        word: [one.fingerprint for one in firing if word in (one.alertname, one.fingerprint)]
+        for word in named
+    }
+    strangers = [word for word, found in meant.items() if not found]
+    if strangers:
+        valid = ", ".join(sorted({one.alertname for one in firing})) or "none"
+        typer.echo(f"no alert {strangers[0]!r} fires; nothing was done. Firing: {valid}", err=True)
+        raise typer.Exit(1)
+    every = [one.fingerprint for one in firing] if everything else []
+    return [*every, *(name for found in meant.values() for name in found)]
+
+
+def _say(who: str, taken: Sequence[str], receivers: Sequence[str], already: Sequence[str]) -> None:
+    if not taken:
+        typer.echo(f"{', '.join(already)} had it already" if already else "nothing fires")
+        return
+    heard = f"; told: {', '.join(receivers)}" if receivers else "; no receiver had been told of it"
+    typer.echo(f"{who} has {', '.join(taken)}{heard}")
 
 
 def _lines(alert: Listed) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchkeeper.cli.places import data_directory
+from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Read and verify the journal.")
 
 POLL_SECONDS = 0.5
+PAGE = 1000
+"""So many entries are asked for at once of another Watchkeeper."""
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -41,12 +44,24 @@ def tail(
         bool, typer.Option("--follow", "-f", help="Go on as entries arrive, to Ctrl-C.")
     ] = False,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """The newest entries."""
     from watchkeeper.store import journal
     from watchkeeper.store.clock import SystemClock
 
     clock = SystemClock()
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            head: int = there.get("/api/journal/tail", limit=1)["head"]
+            _print(_search_there(there, lines, {"before": head + 1}), as_json)
+            while follow:
+                clock.sleep(POLL_SECONDS)
+                fresh = _entries(there.get("/api/journal/tail", after=head, limit=PAGE)["entries"])
+                _print(fresh, as_json)
+                head = fresh[-1].seq if fresh else head
+            return
     with _store(data) as store:
         with store.read() as conn:
             newest = journal.entries(conn, limit=lines)
@@ -74,14 +89,21 @@ def search(
     data: DataOption = None,
     lines: LinesOption = 100,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """The newest entries that fit every condition given, oldest first."""
     from watchkeeper.store import journal
 
     start = None if since is None else _moment(since)
-    wanted = journal.Filter(subject=subject, clause=clause, kind=kind, since=start, after=after)
-    with _store(data) as store, store.read() as conn:
-        found = journal.entries(conn, wanted, lines)
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            asked = {"subject": subject, "clause": clause, "kind": kind, "after": after}
+            found = _search_there(there, lines, {**asked, "since": start.isoformat() if start else None})
+    if there is None:
+        wanted = journal.Filter(subject=subject, clause=clause, kind=kind, since=start, after=after)
+        with _store(data) as store, store.read() as conn:
+            found = journal.entries(conn, wanted, lines)
     _print(found, as_json)
     if not found and not as_json:
         typer.echo("no entry fits", err=True)
@@ -95,6 +117,7 @@ def verify(
         typer.Option("--anchor", help="SEQ:HASH, as an earlier verify printed it: it must still be there."),
     ] = None,
     as_json: JsonOption = False,
+    server: ServerOption = None,
 ) -> None:
     """Recompute every hash. Exit code 1 if an entry was changed, removed or slipped in.
 
@@ -106,8 +129,14 @@ def verify(
     from watchkeeper.store import journal
 
     known = None if anchor is None else _anchor(anchor)
-    with _store(data) as store, store.read() as conn:
-        report = journal.verify(conn, known)
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            said = there.get("/api/journal/verify", anchor=f"{known.seq}:{known.hash}" if known else None)
+            report = journal.ChainReport(said["entries"], said["head"], said["broken"], said["problem"])
+    if there is None:
+        with _store(data) as store, store.read() as conn:
+            report = journal.verify(conn, known)
     if as_json:
         shown = {
             "intact": report.intact,
@@ -142,6 +171,37 @@ def _store(data: Path | None) -> Iterator[Store]:
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
+
+
+def _search_there(there: Remote, lines: int, asked: dict[str, object]) -> list[Entry]:
+    """The newest ``lines`` entries of another Watchkeeper that fit, oldest first, page by page."""
+    found: list[Entry] = []
+    before = asked.get("before")
+    while True:
+        question = {**asked, "before": before, "limit": min(PAGE, lines - len(found))}
+        page = there.get("/api/journal", **question)
+        found += _entries(page["entries"])
+        before = page["before"]
+        if before is None or len(found) >= lines:
+            return found[::-1]
+
+
+def _entries(rows: list[dict[str, Any]]) -> list[Entry]:
+    from watchkeeper.store.journal import Entry
+
+    return [
+        Entry(
+            row["seq"],
+            datetime.fromisoformat(row["at"]),
+            row["kind"],
+            row["actor"],
+            row["subject"],
+            row["facts"],
+            row["hash"],
+            tuple((one["clause"], one["verdict"]) for one in row["evidence"]),
+        )
+        for row in rows
+    ]
 
 
 def _print(entries: list[Entry], as_json: bool) -> None:

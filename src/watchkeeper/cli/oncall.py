@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watchkeeper.cli import remote_oncall
 from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.remote import ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,12 +50,18 @@ def now_(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Who is on call now in each rota, until when, how they are reached, and who is next."""
     from watchkeeper.oncall.report import watch
     from watchkeeper.oncall.wording import watch_lines
     from watchkeeper.store.clock import SystemClock
 
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            remote_oncall.now(there, as_json)
+            return
     with _sentences():
         book, place = _policy(runbook, overlay, data)
         now = SystemClock().now()
@@ -83,6 +91,7 @@ def schedule(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """The shifts of a rota, in its local time and in UTC; where nobody is on call it says so."""
     from datetime import timedelta
@@ -95,6 +104,11 @@ def schedule(
 
     if as_json and as_ical:
         raise typer.BadParameter("choose one of --json and --ical")
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            remote_oncall.schedule(there, rota, start, weeks, as_json, as_ical)
+            return
     with _sentences():
         book, place = _policy(runbook, overlay, data)
         one = find_rota(book, rota)
@@ -139,6 +153,7 @@ def override(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Let CONTACT stand in for whoever has the watch; or cancel an override, or list them."""
     from watchkeeper.oncall.overrides import Wanted, create, find_rota, upcoming
@@ -150,6 +165,11 @@ def override(
         raise typer.BadParameter("name who stands in (CONTACT --to TIME), or use --cancel ID, or --list")
     if contact is not None and end is None:
         raise typer.BadParameter("say until when with --to", param_hint="--to")
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            remote_oncall.override(there, contact, start, end, rota, reason, cancel)
+            return
     with _sentences():
         book, place = _policy(runbook, overlay, data)
         now = SystemClock().now()

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from watchkeeper.monitoring.alert_list import Listed
     from watchkeeper.monitoring.maintenance import Opening
     from watchkeeper.monitoring.silences import Silence
     from watchkeeper.runbook.models.monitoring import Monitoring, Silencing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode=None, help="Silences: alerts that nobody is told of, for a while.")
 DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
 AsOption = Annotated[str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")]
+_FIELDS = ("id", "state", "matchers", "starts_at", "ends_at", "owner", "reason", "created_by")
 _MARKS = {"active": "◇", "planned": "◌", "over": "·"}
 
 
@@ -32,11 +33,18 @@ def silences(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of silences.")] = False,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """The silences that stand or are planned, and the maintenance windows of the runbook."""
     if context.invoked_subcommand is not None:
         return
-    import json
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            found = there.get("/api/silences", all="true" if everything else None)
+            rows = [{name: row[name] for name in _FIELDS} for row in found["silences"]]
+            _show(rows, found["windows"], as_json)
+            return
 
     from watchkeeper.app.settings import SettingsError
     from watchkeeper.monitoring import silencing
@@ -52,18 +60,23 @@ def silences(
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    shown = [one for one in found if everything or one.state(now) != "over"]
-    windows = [] if everything else _windows(where, now)
+    shown = [_document(one, now) for one in found if everything or one.state(now) != "over"]
+    _show(shown, [] if everything else [_window_document(*one) for one in _windows(where, now)], as_json)
+
+
+def _show(shown: list[dict[str, Any]], windows: list[dict[str, Any]], as_json: bool) -> None:
+    import json
+
     if as_json:
-        documents = [*(_document(one, now) for one in shown), *map(_window_document, windows)]
+        documents = [*shown, *({name: one[name] for name in one if name != "when"} for one in windows)]
         typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
     if not shown and not any(state == "active" for state, _ in windows):
         typer.echo("no silence: everybody hears of everything")
     for one in shown:
-        typer.echo(_lines(one, now))
-    for state, opening in windows:
-        typer.echo(_window_lines(state, opening))
+        typer.echo(_lines(one))
+    for one in windows:
+        typer.echo(_window_lines(one))
 
 
 @app.command("add")
@@ -83,6 +96,7 @@ def add(
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it would hide now.")] = False,
     person: AsOption = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """Make a silence, and show what it hides now."""
     import getpass
@@ -95,20 +109,30 @@ def add(
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            if person is not None:
+                raise typer.BadParameter("with --server you are who the token says", param_hint="--as")
+            asked = {"matchers": matchers, "duration": for_, "reason": reason, "owner": owner}
+            if start is not None:
+                asked["starts_at"] = _moment(start).isoformat()
+            _add_there(there, {name: value for name, value in asked.items() if value is not None}, preview)
+            return
     now = SystemClock().now()
     who = person or getpass.getuser()
     try:
-        chosen = tuple(pure.matcher(text) for text in matchers)
+        meant = tuple(pure.matcher(text) for text in matchers)
         begins = now if start is None else _moment(start)
-        wanted = pure.Wanted(chosen, begins, begins + Duration(for_), owner or who, reason or ("-" * preview))
+        wanted = pure.Wanted(meant, begins, begins + Duration(for_), owner or who, reason or ("-" * preview))
         where = data_directory(data)
         with open_existing(where) as store, store.read() as conn:
             alerts = [one for one in alert_list.current(conn) if one.state != "resolved"]
-        hidden = [one for one in alerts if pure.matches(chosen, one.labels)]
+        hidden = [one.alertname for one in alerts if pure.matches(meant, one.labels)]
         policy = _policy(where)
         if preview:
             pure.check(wanted, now, policy)
-            typer.echo(f"it would hide {_hidden(hidden, len(alerts))}; nothing was changed")
+            typer.echo(f"it would hide {_hidden(hidden, len(hidden), len(alerts))}; nothing was changed")
             return
         with open_existing(where, write=True) as store, store.write() as conn:
             made = silencing.create(conn, now, wanted, who, policy)
@@ -118,8 +142,18 @@ def add(
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    typer.echo(_lines(made, now))
-    typer.echo(f"it hides {_hidden(hidden, len(alerts))}")
+    typer.echo(_lines(_document(made, now)))
+    typer.echo(f"it hides {_hidden(hidden, len(hidden), len(alerts))}")
+
+
+def _add_there(there: Remote, asked: dict[str, object], preview: bool) -> None:
+    done = there.post("/api/silences/preview" if preview else "/api/silences", asked)
+    hides = _hidden([row["alertname"] for row in done["hidden"]], done["hidden_count"], done["alerts"])
+    if preview:
+        typer.echo(f"it would hide {hides}; nothing was changed")
+        return
+    typer.echo(_lines(done["silence"]))
+    typer.echo(f"it hides {hides}")
 
 
 @app.command("end")
@@ -127,6 +161,7 @@ def end(
     number: Annotated[int, typer.Argument(metavar="ID", help="Its number in the list.")],
     person: AsOption = None,
     data: DataOption = None,
+    server: ServerOption = None,
 ) -> None:
     """End a silence now; what still fires is told at the next evaluation."""
     import getpass
@@ -138,6 +173,11 @@ def end(
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
+    with sentences():
+        there = chosen(server, data)
+        if there is not None:
+            typer.echo(_lines(there.post(f"/api/silences/{number}/end")))
+            return
     now = SystemClock().now()
     try:
         with open_existing(data_directory(data), write=True) as store, store.write() as conn:
@@ -145,7 +185,7 @@ def end(
     except (SilenceError, SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    typer.echo(_lines(ended, now))
+    typer.echo(_lines(_document(ended, now)))
 
 
 def _policy(data: Path) -> Silencing:
@@ -176,10 +216,9 @@ def _windows(data: Path, now: datetime) -> list[tuple[str, Opening]]:
     return found
 
 
-def _window_document(known: tuple[str, Opening]) -> dict[str, object]:
+def _window_document(state: str, opening: Opening) -> dict[str, Any]:
     from watchkeeper.store.canonical import rfc3339
 
-    state, opening = known
     return {
         "window": opening.window.id,
         "title": opening.window.title,
@@ -188,17 +227,21 @@ def _window_document(known: tuple[str, Opening]) -> dict[str, object]:
         "starts_at": rfc3339(opening.start),
         "ends_at": rfc3339(opening.end),
         "reason": opening.window.reason,
+        "when": opening.window.when,
     }
 
 
-def _window_lines(state: str, opening: Opening) -> str:
+def _window_lines(window: Mapping[str, Any]) -> str:
+    from datetime import datetime
+
     from watchkeeper.runbook.matchers import selector
 
-    window = opening.window
-    head = f"{_MARKS[state]} {window.id:<4} {state:<8} {selector(window.match)}  "
-    head += f"{opening.start:%Y-%m-%d %H:%M:%SZ} to {opening.end:%Y-%m-%d %H:%M:%SZ}"
-    why = f": {window.reason}" if window.reason else ""
-    lines = (head, f"       maintenance window {window.title}, {window.when}{why}")
+    begins, ends = (datetime.fromisoformat(window[name]) for name in ("starts_at", "ends_at"))
+    state = window["state"]
+    head = f"{_MARKS[state]} {window['window']:<4} {state:<8} {selector(window['matchers'])}  "
+    head += f"{begins:%Y-%m-%d %H:%M:%SZ} to {ends:%Y-%m-%d %H:%M:%SZ}"
+    why = f": {window['reason']}" if window["reason"] else ""
+    lines = (head, f"       maintenance window {window['title']}, {window['when']}{why}")
     return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)
 
 
@@ -214,7 +257,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _document(silence: Silence, now: datetime) -> dict[str, object]:
+def _document(silence: Silence, now: datetime) -> dict[str, Any]:
     from watchkeeper.store.canonical import rfc3339
 
     return {
@@ -229,20 +272,21 @@ def _document(silence: Silence, now: datetime) -> dict[str, object]:
     }
 
 
-def _hidden(hidden: Sequence[Listed], all_of: int) -> str:
-    if not hidden:
+def _hidden(alertnames: Sequence[str], count: int, all_of: int) -> str:
+    if not alertnames:
         return f"none of the {all_of} alerts there are"
-    names = sorted({one.alertname for one in hidden})
+    names = sorted(set(alertnames))
     more = f" and {len(names) - 5} more names" if len(names) > 5 else ""
-    return f"{len(hidden)} of {all_of} alerts: {', '.join(names[:5])}{more}"
+    return f"{count} of {all_of} alerts: {', '.join(names[:5])}{more}"
 
 
-def _lines(silence: Silence, now: datetime) -> str:
+def _lines(silence: Mapping[str, Any]) -> str:
     """One silence for people; what came from outside cannot move the cursor."""
-    from watchkeeper.monitoring.silencing import words
+    from datetime import datetime
 
-    state = silence.state(now)
-    span = f"{silence.starts_at:%Y-%m-%d %H:%M:%SZ} to {silence.until:%Y-%m-%d %H:%M:%SZ}"
-    head = f"{_MARKS[state]} {silence.id:<4} {state:<8} {words(silence)}  {span}"
-    lines = (head, f"       {silence.owner}: {silence.reason}")
+    state, words = silence["state"], "{" + ", ".join(silence["matchers"]) + "}"
+    begins, ends = (datetime.fromisoformat(silence[name]) for name in ("starts_at", "ends_at"))
+    span = f"{begins:%Y-%m-%d %H:%M:%SZ} to {ends:%Y-%m-%d %H:%M:%SZ}"
+    head = f"{_MARKS[state]} {silence['id']:<4} {state:<8} {words}  {span}"
+    lines = (head, f"       {silence['owner']}: {silence['reason']}")
     return "\n".join("".join(char if char.isprintable() else " " for char in line) for line in lines)

@@ -9,16 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.remote import Remote, RemoteError, ServerOption, chosen, sentences
 
 ASK_SECONDS = 5.0
-SERVER_HELP = "Another machine's Watchkeeper; WATCHKEEPER_TOKEN holds an API token for it."
 
 
 def top(
-    server: Annotated[
-        str | None,
-        typer.Option("--server", envvar="WATCHKEEPER_SERVER", help=SERVER_HELP),
-    ] = None,
+    server: ServerOption = None,
     data: Annotated[Path | None, typer.Option("--data", help=DATA_HELP)] = None,
     note: Annotated[str, typer.Option("--note", envvar="WATCHKEEPER_TOP_NOTE", hidden=True)] = "",
     once: Annotated[bool, typer.Option("--once", help="Print the view once and end.")] = False,
@@ -33,8 +30,10 @@ def top(
     from watchkeeper.cli.terminal import render
     from watchkeeper.store.clock import SystemClock
 
-    if server is not None:
-        ask = partial(_over_http, server.rstrip("/"))
+    with sentences():
+        there = chosen(server, data)
+    if there is not None:
+        ask = partial(_over_http, there)
     else:
         try:
             ask = partial(_locally, read_settings(data=data_directory(data)).watch_socket)
@@ -74,29 +73,10 @@ def _locally(socket: Path) -> tuple[dict[str, Any] | None, str]:
     return document, ""
 
 
-def _over_http(address: str) -> tuple[dict[str, Any] | None, str]:
-    """The overview of the Watchkeeper at ``address``, or why there is none."""
-    import json
-    import os
-    import urllib.error
-    import urllib.request
-
-    if not address.startswith(("http://", "https://")):
-        return None, f"{address!r} is no address; give one such as http://127.0.0.1:8321"
+def _over_http(there: Remote) -> tuple[dict[str, Any] | None, str]:
+    """The overview of another Watchkeeper, or why there is none."""
     try:
-        request = urllib.request.Request(f"{address}/api/overview")  # noqa: S310 - http or https, see above
-        if token := os.environ.get("WATCHKEEPER_TOKEN"):
-            request.add_header("Authorization", f"Bearer {token}")
-        with urllib.request.urlopen(request, timeout=ASK_SECONDS) as answer:  # noqa: S310
-            document: dict[str, Any] = json.load(answer)
-            return document, ""
-    except urllib.error.HTTPError as error:
-        with error:
-            try:
-                detail = json.load(error)["error"]
-            except (ValueError, KeyError, TypeError):
-                detail = error.reason
-        return None, f"Watchkeeper at {address} cannot say yet: {detail}"
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        return None, f"no Watchkeeper answers at {address} ({reason}); `watchkeeper serve` starts one"
+        document: dict[str, Any] = there.get("/api/overview")
+    except RemoteError as error:
+        return None, str(error)
+    return document, ""

@@ -31,6 +31,7 @@ class Question(BaseModel):
     by: Literal["", "person", "component", "token"] = Field("", description="Whose doing it was.")
     since: str = Field("", max_length=40, description="From this time, or an age (90s, 15m, 24h, 7d).")
     until: str = Field("", max_length=40, description="Before this time, or an age.")
+    after: Seq | None = Field(None, description="Entries after this number.")
     before: Seq | None = Field(None, description="Entries before this number: how to page on.")
 
     def filter(self, now: datetime) -> Filter:
@@ -41,6 +42,7 @@ class Question(BaseModel):
             kind=storable(self.kind.strip()) or None,
             since=parameters.moment("since", self.since, now),
             until=parameters.moment("until", self.until, now),
+            after=self.after,
             before=self.before,
             actor_kind=self.by or None,
             words=journal_search.words(storable(self.text)),

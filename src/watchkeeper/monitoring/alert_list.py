@@ -55,6 +55,15 @@ class Listed:
         return document
 
 
+def from_json(document: Mapping[str, Any]) -> Listed:
+    """What :meth:`Listed.to_json` wrote."""
+    values: dict[str, Any] = {
+        name: _moment(document.get(name)) if name.endswith("_at") else document.get(name)
+        for name in Listed.__slots__
+    }
+    return Listed(**values)
+
+
 def current(conn: Connection) -> list[Listed]:
     """What fires, what is pending, and what resolved in the last 15 minutes; pages first, oldest first."""
     rows = conn.execute(select(alerts)).all()

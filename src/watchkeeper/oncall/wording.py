@@ -48,6 +48,12 @@ def moment_words(moment: datetime, zone: str) -> str:
 
 def watch_lines(watch: Watch, runbook: Runbook, verified: Verified) -> list[str]:
     """A rota now: who, until when, how they are reached and whether that was verified, who is next."""
+    contact = None if watch.current.contact is None else runbook.contact(watch.current.contact)
+    return told_lines(watch, runbook, [] if contact is None else ways_of(contact, runbook, verified))
+
+
+def told_lines(watch: Watch, runbook: Runbook, ways: Sequence[tuple[str, datetime | None]]) -> list[str]:
+    """As :func:`watch_lines`, where it is known which ``ways`` page somebody and when each was verified."""
     rota, current, following = watch.rota, watch.current, watch.following
     lines = [f"{rota.id}  {rota.title}"]
     if current.endless:
@@ -59,7 +65,7 @@ def watch_lines(watch: Watch, runbook: Runbook, verified: Verified) -> list[str]
         lines += [
             f"  ● {name_of(current, runbook)} until {until}, {current.because}",
             _reach(current, runbook),
-            *_ways(current, runbook, verified),
+            *_ways(ways),
         ]
     if not current.endless:
         name = name_of(following, runbook)
@@ -78,9 +84,7 @@ def _reach(shift: Shift, runbook: Runbook) -> str:
     return "    " + (" · ".join(shown) or "the runbook names no way to reach them")
 
 
-def _ways(shift: Shift, runbook: Runbook, verified: Verified) -> list[str]:
-    contact = None if shift.contact is None else runbook.contact(shift.contact)
-    found = [] if contact is None else ways_of(contact, runbook, verified)
+def _ways(found: Sequence[tuple[str, datetime | None]]) -> list[str]:
     return [
         f"    ◌ {name}, never verified" if at is None else f"    ✓ {name}, verified {at:%Y-%m-%d}"
         for name, at in found

@@ -23,6 +23,13 @@ from watchkeeper.oncall.verification import verified
 from watchkeeper.oncall.wording import read_moment
 
 
+class Way(Answer):
+    """A way that pages somebody."""
+
+    way: str
+    verified_at: datetime | None = Field(description="When it was verified last; null: never.")
+
+
 class Contact(Answer):
     """A person, and every way to reach them."""
 
@@ -32,6 +39,7 @@ class Contact(Answer):
     email: str | None = None
     slack: str | None = None
     receivers: list[str] = Field(default_factory=list)
+    ways: list[Way] | None = Field(None, description="The ways that page them; not told in a schedule.")
 
 
 class OfOverride(Answer):

@@ -14,7 +14,9 @@ from watchkeeper.console.api.problems import CHANGES, Answer, Asked, problems, r
 from watchkeeper.console.api.values import IdInPath, Moment, Sentence, Word
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader, Responder
+from watchkeeper.console.policy import NoPolicyError
 from watchkeeper.monitoring import alert_list, silences, silencing
+from watchkeeper.monitoring.maintenance import next_opening, opening_at
 from watchkeeper.monitoring.silences import Wanted
 from watchkeeper.runbook.models.quantities import Duration
 
@@ -36,10 +38,24 @@ class Silence(Answer):
     ended_at: datetime | None = Field(description="Somebody ended it early.")
 
 
+class Window(Answer):
+    """A maintenance window of the runbook that is open, or the time at which it opens next."""
+
+    window: str
+    title: str
+    state: Literal["planned", "active"]
+    matchers: list[str]
+    starts_at: datetime
+    ends_at: datetime
+    reason: str | None
+    when: str = Field(description="When it is open, in words.")
+
+
 class Silences(Answer):
-    """Silences, oldest first."""
+    """Silences, oldest first, and the maintenance windows."""
 
     silences: list[Silence]
+    windows: list[Window] = Field(description="Empty where those that are over were asked for.")
 
 
 class WantedSilence(Asked):
@@ -112,12 +128,39 @@ def router(console: Console) -> APIRouter:
     """The routes."""
     routes = APIRouter(prefix="/api/silences", tags=["silences"])
 
+    def windows(now: datetime) -> list[Window]:
+        try:
+            known = console.policy().runbook.monitoring.maintenance
+        except NoPolicyError:
+            return []
+        found = []
+        for one in known:
+            current = opening_at(one, now)
+            opening = current or next_opening(one, now)
+            if opening is not None:
+                found.append(
+                    Window(
+                        window=one.id,
+                        title=one.title,
+                        state="planned" if current is None else "active",
+                        matchers=list(one.match),
+                        starts_at=opening.start,
+                        ends_at=opening.end,
+                        reason=one.reason,
+                        when=one.when,
+                    )
+                )
+        return found
+
     def read(everything: bool) -> Silences:
         now = console.clock.now()
         with console.store.read() as conn:
             found = silencing.everything(conn) if everything else silencing.load(conn)
         shown = [one for one in found if everything or one.state(now) != "over"]
-        return Silences(silences=[silence_document(one, now) for one in shown])
+        return Silences(
+            silences=[silence_document(one, now) for one in shown],
+            windows=[] if everything else windows(now),
+        )
 
     @routes.get("", operation_id="listSilences", responses=problems())
     async def listed(

@@ -13,6 +13,7 @@ from watchkeeper.console import receivers, rules, targets
 from watchkeeper.console.api.problems import Answer, problems
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader
+from watchkeeper.console.policy import NoPolicyError, Policy
 from watchkeeper.console.rules import Rule
 from watchkeeper.console.targets import Job, Target
 
@@ -75,11 +76,16 @@ def router(console: Console) -> APIRouter:
         page = found[question.offset : question.offset + question.limit]
         return Targets(targets=page, total=len(found), jobs=targets.jobs(everything))
 
+    def in_force() -> Policy | None:
+        try:
+            return console.policy()
+        except NoPolicyError:
+            return None
+
     @routes.get("/rules", operation_id="listRules", responses=problems())
     async def listed_rules(identity: Reader, question: Annotated[rules.Question, Query()]) -> Rules:
         """Each rule with its state, its cost and the clause that it enforces."""
-        policy = await run_in_threadpool(console.policy)
-        everything = await rules.ask(console.roles, policy)
+        everything = await rules.ask(console.roles, await run_in_threadpool(in_force))
         found = [one for one in everything if question.fits(one)]
         return Rules.model_validate({"rules": found, "counts": rules.totals(everything)})
 

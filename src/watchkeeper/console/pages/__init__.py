@@ -4,15 +4,18 @@ from watchkeeper.console.pages import (
     access,
     alert,
     alerts,
+    clauses,
     document,
     explore,
     home,
     journal,
     oncall,
     receivers,
+    rules,
     settings,
     signals,
     silences,
+    targets,
 )
 
 PAGES = (
@@ -25,6 +28,9 @@ PAGES = (
     oncall,
     silences,
     journal,
+    clauses,
+    targets,
+    rules,
     settings,
     receivers,
     access,
