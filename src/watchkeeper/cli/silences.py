@@ -58,7 +58,7 @@ def silences(
         documents = [*(_document(one, now) for one in shown), *map(_window_document, windows)]
         typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
-    if not shown:
+    if not shown and not any(state == "active" for state, _ in windows):
         typer.echo("no silence: everybody hears of everything")
     for one in shown:
         typer.echo(_lines(one, now))
