@@ -30,24 +30,25 @@ class Looking:
     name: str
     problems: list[str] = field(default_factory=list)
 
-    def shot(self, what: str) -> None:
-        """Keep a picture of the page as it is, and see whether it fits its width."""
+    def wrong(self, what: str) -> list[str]:
+        """Keep a picture of the page as it is; what is wrong with it, in sentences."""
         self.page.wait_for_timeout(150)
         self.page.screenshot(path=SCREENSHOTS / f"{what}-{self.name}.png", full_page=True)
         wide = self.page.evaluate(
             "document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
-        assert wide <= 0, f"{what} is {wide} px wider than the screen ({self.name})"
-
-    def accessible(self, what: str) -> None:
-        """Ask axe; anything serious is a failure."""
         found: dict[str, Any] = Axe().run(self.page).response
-        serious = [
-            f"{one['id']} ({one['impact']}): {one['help']}: {[node['target'] for node in one['nodes'][:3]]}"
+        return [f"{what} is {wide} px wider than the screen ({self.name})"] * (wide > 0) + [
+            f"{what} ({self.name}): {one['id']} ({one['impact']}): {one['help']}: "
+            f"{[node['target'] for node in one['nodes'][:3]]}"
             for one in found["violations"]
             if one["impact"] in SERIOUS
         ]
-        assert not serious, f"{what} ({self.name}): " + "\n".join(serious)
+
+    def shot(self, what: str) -> None:
+        """Keep a picture of the page, which must fit its width and content axe."""
+        wrong = self.wrong(what)
+        assert not wrong, "\n".join(wrong)
 
 
 @contextmanager

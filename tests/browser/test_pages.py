@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import Browser
 
@@ -17,13 +15,20 @@ PAGES = {
     "alerts": "/alerts",
     "alerts-history": "/alerts?state=history",
     "signal": "/signals/api/error-rate",
-    "explore": "/explore",
-    "explored": "/explore?query=up&range=15m",
+    "explore": "/explore?expr=rate(http_requests_total[1m])&range=15m",
+    "targets": "/targets",
+    "rules": "/rules",
+    "oncall": "/oncall",
+    "silences": "/silences",
+    "silence-new": "/silences/new",
+    "journal": "/journal",
+    "journal-entry": "/journal/1",
+    "clause": "/clauses/monitoring.api.error-rate.page",
+    "settings": "/settings",
+    "users": "/settings/users",
+    "tokens": "/settings/tokens",
+    "receivers": "/settings/receivers",
 }
-
-
-def _name(path: str) -> str:
-    return re.sub(r"\W+", "-", path).strip("-") or "home"
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
@@ -34,9 +39,10 @@ def test_every_page(
 ) -> None:
     site: Site = request.getfixturevalue("site" if state == "full" else "empty")
     with looking(browser, site.link(), width, scheme) as seen:
+        wrong = []
         for what, path in PAGES.items():
             answer = seen.page.goto(site.serving.url + path)
             assert answer is not None
             assert answer.status == 200, path
-            seen.shot(f"{state}-{what}")
-            seen.accessible(f"{state} {path}")
+            wrong += seen.wrong(f"{state}-{what}")
+        assert wrong == []
