@@ -45,4 +45,4 @@ def test_every_page(
             assert answer is not None
             assert answer.status == 200, path
             wrong += seen.wrong(f"{state}-{what}")
-        assert wrong == []
+        assert not wrong, "\n".join(wrong)

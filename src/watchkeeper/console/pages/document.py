@@ -25,7 +25,8 @@ _ANCHOR = re.compile(r"&lt;a id=&quot;([A-Za-z0-9_.-]+)&quot;&gt;&lt;/a&gt;")
 def body(markdown: str) -> Markup:
     """The rendered runbook as HTML. Whatever the Markdown holds, no script runs."""
     html = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    html = html.replace("<table>", '<table tabindex="0">')  # on a phone they scroll, also by keyboard
+    for tag in ("table", "pre"):  # on a phone they scroll, also by keyboard
+        html = html.replace(f"<{tag}>", f'<{tag} tabindex="0">')
     return Markup(_ANCHOR.sub(r'<a id="\1"></a>', html))  # noqa: S704 - MarkdownIt escapes what is HTML
 
 
