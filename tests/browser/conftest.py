@@ -91,7 +91,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             serving.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while it is open its event loop runs in this thread, and no other can
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if CHROMIUM is None:

@@ -50,13 +50,13 @@ def test_from_sign_in_to_journal(
         page.wait_for_url(re.compile(r"/alerts/[0-9a-f]+"))
         expect(page.get_by_role("heading", level=1)).to_contain_text("HTTP error rate")
         chart = page.get_by_role("img").first
-        expect(chart).to_be_visible()
+        expect(chart).to_be_visible(timeout=30_000)
         expect(page.locator("main")).to_contain_text("pagerduty")
         seen.shot("story-2-alert")
         seen.accessible("the alert")
 
         page.locator("main").get_by_role("button", name="Acknowledge").first.click()
-        expect(page.locator("main")).to_contain_text("Primary on call")
+        expect(page.locator("main")).to_contain_text("has it")
         until(
             lambda: [one.status for one in pagerduty.open_incidents()] == ["acknowledged"],
             20,

@@ -138,6 +138,7 @@ def test_what_is_not_there_is_said(here: Site) -> None:
     for path in ("users/99/role", "users/99/disable", "users/99/enable", "tokens/99/revoke"):
         assert here.post(f"/settings/{path}", {"role": "viewer"}, Role.ADMIN).status_code == 409, path
     assert here.post("/settings/users/99/link", {}, Role.ADMIN).status_code == 400
+    assert here.post(f"/settings/users/{2**70}/disable", {}, Role.ADMIN).status_code == 400
 
 
 def test_a_token_is_made_shown_once_works_and_is_revoked(here: Site) -> None:

@@ -103,7 +103,7 @@ def test_a_question_that_cannot_be_read_is_shown_with_its_place(
     assert answer.status == 400
     assert "This cannot be read" in text
     assert not [one for one in roles.asked if one[0].startswith("query")]
-    found = re.search(r"<pre><code>(.*?)\n( *)\^</code></pre>", text, re.DOTALL)
+    found = re.search(r"<pre[^>]*><code>(.*?)\n( *)\^</code></pre>", text, re.DOTALL)
     assert found
     if line is not None:
         assert (found[1], len(found[2])) == (line, column)

@@ -65,7 +65,8 @@ def test_somebody_stands_in_and_it_is_taken_back(here: Site) -> None:
     assert "is cancelled" in said(gone)
     assert stored(here) == []
     assert "was cancelled before" in said(here.post(f"/oncall/overrides/{one.id}/cancel"))
-    assert "no override" in said(here.post(f"/oncall/overrides/{2**70}/cancel"))
+    assert "no override 99" in said(here.post("/oncall/overrides/99/cancel"))
+    assert here.post(f"/oncall/overrides/{2**70}/cancel").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,10 @@ def test_no_text_moves_a_cursor_or_hides_itself(text: str) -> None:
     assert all(char.isprintable() or char in "\n\t" for char in clean(text))
 
 
+def test_the_ends_of_lines_that_forms_send_are_ends_of_lines() -> None:
+    assert clean("a\r\nb\rc") == "a\nb\\u000dc"
+
+
 def test_a_long_text_is_cut_and_says_so() -> None:
     said = clean("x" * 1_000_000)
     assert len(said) < LONGEST_TEXT + 60

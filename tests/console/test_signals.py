@@ -81,6 +81,14 @@ def test_without_an_answer_the_page_says_why(on: Grounds, error: WireError) -> N
     assert "<code>watchkeeper " in answer.body.decode()
 
 
+@pytest.mark.parametrize("answer", [matrix(), matrix({"service": "api"}, values="NaN")])
+def test_without_data_the_page_says_so_and_where_to_look(on: Grounds, answer: bytes) -> None:
+    text = shown(on, Answering(query_range=answer)).body.decode()
+    assert "There is no data from 05 Jan 11:00 to 05 Jan 12:00 UTC." in text
+    assert "<code>watchkeeper top</code>" in text
+    assert '<svg class="curves"' not in text
+
+
 def test_very_many_series_are_counted(on: Grounds) -> None:
     count = {
         "status": "success",

@@ -43,12 +43,13 @@ def test_an_empty_list_says_what_would_fill_it(here: Site) -> None:
 
 
 def test_a_preview_shows_what_would_be_hidden_and_changes_nothing(here: Site) -> None:
-    shown = here.post("/silences/new", {**GOOD, "do": "preview", "reason": ""})
+    sent = GOOD["matchers"].replace("\n", "\r\n")  # as browsers do
+    shown = here.post("/silences/new", {**GOOD, "matchers": sent, "do": "preview", "reason": ""})
     assert shown.status_code == 200
     assert "1 of 2 alerts that fire or are pending" in text_of(shown)
     assert 'href="/alerts/f-ApiErrors"' in shown.text
     assert "f-QueueDepth" not in shown.text
-    assert "service=api\nenv!=dev" in shown.text
+    assert "service=api\nenv!=dev</textarea>" in shown.text
     assert stored(here) == ()
     assert here.entries("silence.*") == []
 
@@ -76,6 +77,7 @@ def test_a_silence_is_made_by_who_asked_for_it_and_ended(here: Site) -> None:
     assert here.entries("silence.ended")[0].actor == "person:ada"
     assert "rollout" in text_of(here.get("/silences?state=over"))
     assert "no silence 1 that could be ended" in said(here.post("/silences/1/end"))
+    assert here.post(f"/silences/{2**70}/end").status_code == 400
 
 
 def test_a_silence_may_be_planned_on_the_clocks_of_who_makes_it(here: Site) -> None:

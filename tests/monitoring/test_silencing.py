@@ -7,13 +7,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 from tests.monitoring.stage import Stage
 from tests.monitoring.test_service import PAGE, nodes_offline
+from watchkeeper.app.policy import check_expr
 from watchkeeper.monitoring import silencing
 from watchkeeper.monitoring.silences import Silence, SilenceError, Wanted, matcher
+from watchkeeper.runbook.loading import default_text, load_bytes
 from watchkeeper.runbook.models.monitoring import Silencing
 from watchkeeper.store.errors import StoreError
+from watchkeeper.store.models import outbox
 
 
 @pytest.fixture
@@ -133,3 +137,41 @@ def test_while_the_store_cannot_be_read_the_silences_known_go_on(
     stage.tick(nodes_offline(1))
     assert PAGE in stage.firing()
     assert told(stage) == []
+
+
+MAIL = """
+notifications:
+  receivers:
+    - {id: mail, email: {host: mail.test, sender: wk@mail.test, to: ops@mail.test}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("owner", "told_of_it"), [("primary", True), ("Primary on call", True), ("Ada", False)]
+)
+def test_the_owner_is_reminded_where_the_runbook_knows_them(
+    tmp_path: Path, owner: str, told_of_it: bool
+) -> None:
+    raw, over = default_text().encode(), ("overlay.yaml", MAIL.encode())
+    it = Stage(tmp_path, load_bytes("runbook.yaml", raw, overlay=over, check_expr=check_expr))
+    now = it.clock.now()
+    wanted = Wanted((matcher("service=shop"),), now, now + timedelta(minutes=20), owner, "rollout")
+    with it.store.write() as conn:
+        made = silencing.create(conn, now, wanted, "ada", Silencing())
+    for _ in range(24):  # six minutes: the last quarter of an hour begins once
+        it.tick(nodes_offline(0))
+    with it.store.read() as conn:
+        rows = conn.execute(select(outbox).order_by(outbox.c.id)).all()
+    mails = [row for row in rows if row.payload["alertname"] == "SilenceEnding"]
+    it.close()
+    if not told_of_it:
+        assert mails == []
+        return
+    assert [(row.receiver, row.payload["kind"], row.payload["to"]) for row in mails] == [
+        ("mail", "trigger", "primary@example.org"),
+        ("mail", "resolve", "primary@example.org"),
+    ]
+    assert mails[0].payload["severity"] == "warn"
+    assert "ends in 15 min" in mails[0].payload["summary"]
+    assert [row.due_at for row in mails] == [made.ends_at - timedelta(minutes=15), made.ends_at]
+    assert mails[0].dedup_key == mails[1].dedup_key

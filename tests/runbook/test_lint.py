@@ -52,6 +52,14 @@ CAUGHT = {
         ("x509_cert_not_before", "x509_cert_started", "monitoring.infrastructure.certificate-expiry"),
         ("      fraction_of_lifetime: 50%", "      #", "reviews.certificates"),
     ],
+    "long-maintenance": [
+        (
+            "\nmonitoring:\n",
+            "\nmonitoring:\n  maintenance:\n    - {id: move, title: Move, match: [env=prod], "
+            "weekday: sunday, at: '02:00', for: 25h}\n",
+            "monitoring.maintenance.move",
+        )
+    ],
     "no-heartbeat": [
         ("  heartbeat: {url: {env: WATCHKEEPER_HEARTBEAT_URL}, every: 1m}\n", "", "monitoring.heartbeat")
     ],

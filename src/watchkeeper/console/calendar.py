@@ -48,7 +48,7 @@ def midnight(day: date, zone: str) -> datetime:
 
 
 def weeks(shifts: Sequence[Shift], first: date, count: int, zone: str) -> tuple[Week, ...]:
-    """``shifts``, which tile the ``count`` weeks from the Monday ``first``, as rows of bars."""
+    """``shifts``, which tile at least the ``count`` weeks from the Monday ``first``, as rows of bars."""
     found = []
     for number in range(count):
         monday = first + number * _WEEK

@@ -247,7 +247,7 @@ class _Drawing:
             taken.append(y)
             yield Markup(
                 '<g class="level is-{state}"><line x1="0" x2="100%" y1="{y:.2f}%" y2="{y:.2f}%"/>'
-                '<text x="100%" dx="-4" y="{y:.2f}%" dy="{dy}" text-anchor="end">{text}</text></g>'
+                '<text x="0" dx="4" y="{y:.2f}%" dy="{dy}" text-anchor="start">{text}</text></g>'
             ).format(
                 state=_state(level.state), y=y, dy=14 if close or y < 7 else -5, text=clean(_cut(level.text))
             )
@@ -379,6 +379,7 @@ def _table(chart: Chart) -> Markup:
     more = len(chart.lines) - len(lines)
     note = Markup('<p class="hint">{} more lines are not in this table.</p>').format(more) if more else ""
     return Markup(
-        '<details class="values" id="{}"><summary>Values</summary><div class="scroll"><table><thead><tr>'
+        '<details class="values" id="{}"><summary>Values</summary>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="Values"><table><thead><tr>'
         '<th scope="col">UTC</th>{}</tr></thead><tbody>{}</tbody></table></div>{}</details>'
     ).format(f"{chart.name}-values", head, rows, note)

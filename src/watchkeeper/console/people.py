@@ -8,12 +8,18 @@ test_silences.py).
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
+
+from fastapi import Path
 
 from watchkeeper.access.models import Identity
 from watchkeeper.console.picture import Picture
 from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.oncall.wording import read_moment
 from watchkeeper.runbook.models.people import Contact
+
+RowNumber = Annotated[int, Path(ge=1, le=2**63 - 1)]
+"""A number in an address that names a row of the store."""
 
 
 class FormError(ValueError):

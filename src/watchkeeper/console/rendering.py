@@ -45,7 +45,7 @@ MARKS = {
 
 def clean(text: object) -> str:
     """``text`` for a page: bounded, and control characters made visible."""
-    said = str(text)
+    said = str(text).replace("\r\n", "\n")  # how forms send the ends of lines
     more = f"… ({len(said):,} characters in all)" if len(said) > LONGEST_TEXT else ""
     return "".join(_visible(char) for char in said[:LONGEST_TEXT]) + more
 
@@ -175,8 +175,7 @@ class Pages:
         theme = request.cookies.get("theme", "auto")
         flash = request.cookies.get(FLASH)
         html = self._templates.get_template(template).render(
-            request=request,
-            path=request.url.path,
+            path=context.pop("path", request.url.path),
             identity=identity,
             may=lambda scope: identity is not None and identity.may(Scope(scope)),
             theme=theme if theme in THEMES else "auto",

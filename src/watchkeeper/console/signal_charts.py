@@ -20,7 +20,7 @@ from watchkeeper.console.ranges import NoAnswerError, Range, Span, ask, ask_rang
 from watchkeeper.console.roles import Roles
 from watchkeeper.monitoring.compile import RULE_FAILED, CompiledRule, CompiledSignal
 from watchkeeper.runbook.models.monitoring import SEVERITIES
-from watchkeeper.store.clock import to_ms
+from watchkeeper.store.clock import from_ms, to_ms
 
 BEFORE = timedelta(minutes=15)
 AFTER = timedelta(minutes=10)
@@ -95,7 +95,7 @@ async def alert_chart(
     except NoAnswerError as error:
         return None, why_not(error)
     chart = _chart(rule.title, rule.unit, found, levels_of(policy, rule.layer, rule.signal), moments(story))
-    return draw(chart), ""
+    return _drawn(chart)
 
 
 async def signal_chart(
@@ -108,7 +108,14 @@ async def signal_chart(
     except NoAnswerError as error:
         return None, why_not(error)
     levels = levels_of(policy, signal.layer, signal.signal)
-    return draw(_chart(signal.title, signal.unit, found, levels, (), count)), ""
+    return _drawn(_chart(signal.title, signal.unit, found, levels, (), count))
+
+
+def _drawn(chart: Chart) -> tuple[Markup | None, str]:
+    if all(value is None for line in chart.lines for value in line.values):
+        start, end = from_ms(chart.times_ms[0]), from_ms(chart.times_ms[-1])
+        return None, f"There is no data from {start:%d %b %H:%M} to {end:%d %b %H:%M} UTC."
+    return draw(chart), ""
 
 
 def _chart(

@@ -187,9 +187,9 @@ class MonitoringService:
         with self._store.write() as conn:
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
-            monitoring = self._policy.runbook.monitoring
-            silencing.settle(conn, seen.at, seen.silences, monitoring.silences)
-            maintenance_log.settle(conn, seen.at, monitoring.maintenance)
+            runbook = self._policy.runbook
+            silencing.settle(conn, seen.at, seen.silences, runbook)
+            maintenance_log.settle(conn, seen.at, runbook.monitoring.maintenance)
 
     def _write_series(self, at: datetime) -> None:
         if self._series is None:

@@ -7,6 +7,7 @@ that was made has exactly one entry that says it is over (tests/monitoring/test_
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +16,11 @@ from sqlalchemy import Connection, insert, select, update
 from watchkeeper.monitoring import silences
 from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
 from watchkeeper.monitoring.silences import Silence, SilenceError, Wanted
+from watchkeeper.notify.enqueue import enqueue_notification
+from watchkeeper.notify.models import Kind, Notification, dedup_key, personal_key
 from watchkeeper.runbook.models.monitoring import Silencing
+from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.runbook.ways import ways
 from watchkeeper.store import journal
 from watchkeeper.store.canonical import rfc3339
 from watchkeeper.store.models import silences as table
@@ -90,9 +95,13 @@ def everything(conn: Connection, limit: int = 200) -> tuple[Silence, ...]:
     return tuple(_silence(row) for row in conn.execute(query))[::-1]
 
 
-def settle(conn: Connection, now: datetime, known: Iterable[Silence], policy: Silencing) -> None:
-    """Journal what time has done to the silences ``known``: that one ends soon, that one is over."""
+def settle(conn: Connection, now: datetime, known: Iterable[Silence], runbook: Runbook) -> None:
+    """Journal what time has done to the silences ``known``: that one ends soon, that one is over.
+
+    Whoever owns one that ends soon is told, where the runbook has a contact of that id or name.
+    """
     known = tuple(known)
+    policy = runbook.monitoring.silences
     for silence in silences.ending(known, now, policy.remind):
         first = table.c.reminded_at.is_(None) & table.c.closed_at.is_(None)
         mine = update(table).where(table.c.id == silence.id, first)
@@ -100,11 +109,35 @@ def settle(conn: Connection, now: datetime, known: Iterable[Silence], policy: Si
             minutes = max(1, round((silence.until - now).total_seconds() / 60))
             text = f"the silence of {words(silence)} ends in {minutes} min; its owner is {silence.owner}"
             _append(conn, now, ENDING, ACTOR, silence, text)
+            _remind(conn, now, silence, runbook, text)
     for silence in silences.over(known, now):
         mine = update(table).where(table.c.id == silence.id, table.c.closed_at.is_(None))
         if conn.execute(mine.values(closed_at=now)).rowcount:
             text = f"the silence of {words(silence)} is over; what still fires is told again"
             _append(conn, now, EXPIRED, ACTOR, silence, text)
+
+
+def _remind(conn: Connection, now: datetime, silence: Silence, runbook: Runbook, text: str) -> None:
+    """Tell the owner in every way that they are reached, as a warning that ends when the silence does."""
+    named = [one for one in runbook.contacts if silence.owner in (one.id, one.name)]
+    key = dedup_key(f"silence-{silence.id}", "ending")
+    for way in ways(runbook, named[0]) if named else ():
+        mine = key if way.to is None else personal_key(key, way.receiver, way.to)
+        said = Notification(
+            kind=Kind.TRIGGER,
+            dedup_key=mine,
+            order_key=mine,
+            subject=f"silence:{silence.id}",
+            alertname="SilenceEnding",
+            severity="warn",
+            summary=text,
+            starts_at=now,
+            note=silence.reason,
+            to=way.to,
+        )
+        enqueue_notification(conn, now, [way.receiver], said)
+        over = replace(said, kind=Kind.RESOLVE, ends_at=silence.until)
+        enqueue_notification(conn, now, [way.receiver], over, due_at=silence.until)
 
 
 def words(silence: Silence) -> str:

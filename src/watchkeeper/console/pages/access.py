@@ -19,7 +19,7 @@ from watchkeeper.access.tokens import ApiToken
 from watchkeeper.access.users import User
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Admin
-from watchkeeper.console.people import sentence
+from watchkeeper.console.people import RowNumber, sentence
 from watchkeeper.console.rendering import seen_other
 
 Field = Annotated[str, Form(max_length=2000)]
@@ -86,19 +86,19 @@ def router(console: Console) -> APIRouter:
         return f"{console.settings.url}/sign-in/link/{token}"
 
     @routes.post("/settings/users/{user_id}/link")
-    async def link(request: Request, identity: Admin, user_id: int) -> Response:
+    async def link(request: Request, identity: Admin, user_id: RowNumber) -> Response:
         def make() -> tuple[str, str]:
             with console.store.write() as conn:
                 return _link(conn, user_id, identity), users.get(conn, user_id).username
 
         try:
             made, username = await run_in_threadpool(make)
-        except (AccessError, OverflowError) as error:
+        except AccessError as error:
             return await show_users(request, identity, status=400, problem=sentence(str(error)))
         return await show_users(request, identity, link=made, link_for=username)
 
     @routes.post("/settings/users/{user_id}/role")
-    async def role(request: Request, identity: Admin, user_id: int, role: Field = "") -> Response:
+    async def role(request: Request, identity: Admin, user_id: RowNumber, role: Field = "") -> Response:
         def change() -> str:
             with console.store.write() as conn:
                 users.change_role(conn, console.clock.now(), user_id, _role(role), by=identity.actor)
@@ -107,7 +107,7 @@ def router(console: Console) -> APIRouter:
         return await changed(request, identity, change)
 
     @routes.post("/settings/users/{user_id}/disable")
-    async def disable(request: Request, identity: Admin, user_id: int) -> Response:
+    async def disable(request: Request, identity: Admin, user_id: RowNumber) -> Response:
         def change() -> str:
             with console.store.write() as conn:
                 users.disable(conn, console.clock.now(), user_id, by=identity.actor)
@@ -116,7 +116,7 @@ def router(console: Console) -> APIRouter:
         return await changed(request, identity, change)
 
     @routes.post("/settings/users/{user_id}/enable")
-    async def enable(request: Request, identity: Admin, user_id: int) -> Response:
+    async def enable(request: Request, identity: Admin, user_id: RowNumber) -> Response:
         def change() -> str:
             with console.store.write() as conn:
                 users.enable(conn, console.clock.now(), user_id, by=identity.actor)
@@ -127,7 +127,7 @@ def router(console: Console) -> APIRouter:
     async def changed(request: Request, identity: Identity, change: Any) -> Response:
         try:
             said = await run_in_threadpool(change)
-        except (AccessError, OverflowError) as error:
+        except AccessError as error:
             return await show_users(request, identity, status=409, problem=sentence(str(error)))
         return seen_other("/settings/users", said)
 
@@ -190,14 +190,14 @@ def router(console: Console) -> APIRouter:
             return tokens.create(conn, now, name=name, scopes=chosen, expires_at=ends, by=identity.actor)
 
     @routes.post("/settings/tokens/{token_id}/revoke")
-    async def revoke(request: Request, identity: Admin, token_id: int) -> Response:
+    async def revoke(request: Request, identity: Admin, token_id: RowNumber) -> Response:
         def change() -> None:
             with console.store.write() as conn:
                 tokens.revoke(conn, console.clock.now(), token_id, by=identity.actor)
 
         try:
             await run_in_threadpool(change)
-        except (AccessError, OverflowError) as error:
+        except AccessError as error:
             return await show_tokens(request, identity, status=409, problem=sentence(str(error)))
         return seen_other("/settings/tokens", "The token is revoked; it opens nothing any more.")
 

@@ -119,7 +119,8 @@ class Filters:
         """Whether ``alert`` is looked for, whatever its state."""
         if self.severity and alert.severity != self.severity:
             return False
-        if not silences.matches(self.matchers, {"alertname": alert.alertname, **alert.labels}):
+        labels = {"alertname": alert.alertname, **alert.labels} if self.matchers else {}
+        if not silences.matches(self.matchers, labels):
             return False
         sought = self.text.lower()
         if not sought:

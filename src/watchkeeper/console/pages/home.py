@@ -147,7 +147,7 @@ def sections(picture: Picture, shown: Sequence[Layer], verdict: str | None) -> t
 
 
 def router(console: Console) -> APIRouter:
-    """``/``."""
+    """``/``, and what is around every page."""
     routes = APIRouter(include_in_schema=False)
     made: dict[str | None, _Body] = {}
 
@@ -161,6 +161,11 @@ def router(console: Console) -> APIRouter:
         return await console.page(
             request, identity, "home.html", picture=picture, body=body.html, verdict=chosen
         )
+
+    @routes.get("/frame")
+    async def frame(request: Request, identity: Reader, at: str = "/") -> Response:
+        """What is around the page ``at``, for a page whose own content does not follow what happens."""
+        return await console.page(request, identity, "base.html", path=at[:500])
 
     def _body(picture: Picture, verdict: str | None) -> Markup:
         everything = layers(picture, None)

@@ -22,7 +22,7 @@ from watchkeeper.app import inforce
 from watchkeeper.console import calendar
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import CalendarReader, Reader, Responder
-from watchkeeper.console.people import FormError, moment, own_contact, sentence
+from watchkeeper.console.people import FormError, RowNumber, moment, own_contact, sentence
 from watchkeeper.console.picture import Picture
 from watchkeeper.console.policy import NoPolicyError
 from watchkeeper.console.rendering import seen_other
@@ -30,7 +30,7 @@ from watchkeeper.oncall import overrides
 from watchkeeper.oncall.ical import feed
 from watchkeeper.oncall.overrides import OnCallError, Stored, Wanted
 from watchkeeper.oncall.report import name_of, reach
-from watchkeeper.oncall.rota import Override, Shift, shifts
+from watchkeeper.oncall.rota import Override, Shift, shifts, whole_shifts
 from watchkeeper.runbook.models.people import Rota
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store.clock import from_us
@@ -38,7 +38,6 @@ from watchkeeper.store.models import oncall_overrides
 
 WEEKS = 6
 FEED_BACK, FEED_AHEAD = timedelta(weeks=4), timedelta(weeks=26)
-LONGEST_ID = 2**63 - 1
 Field = Annotated[str, Form(max_length=2000)]
 
 
@@ -81,7 +80,10 @@ def router(console: Console) -> APIRouter:
         with console.store.read() as conn:
             made = overrides.upcoming(conn, now)
             standing = overrides.standing(conn, runbook, rota.id, begin.astimezone(UTC))
-        return made, shifts(rota, standing, begin, end)
+        found = whole_shifts(rota, standing, begin, end)
+        if any(shift.endless for shift in found):
+            found = shifts(rota, standing, begin, end)  # a gap without end is shown as far as the page goes
+        return made, found
 
     async def show(
         request: Request,
@@ -144,10 +146,8 @@ def router(console: Console) -> APIRouter:
             return overrides.create(conn, console.clock.now(), runbook, wanted, identity.actor)
 
     @routes.post("/oncall/overrides/{number}/cancel")
-    async def take_back(number: int, identity: Responder) -> Response:
+    async def take_back(number: RowNumber, identity: Responder) -> Response:
         try:
-            if not 0 < number <= LONGEST_ID:
-                raise OnCallError(f"there is no override {number}")
             gone = await run_in_threadpool(cancel, number, identity)
         except OnCallError as error:
             return seen_other("/oncall", sentence(str(error)))

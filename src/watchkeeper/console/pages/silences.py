@@ -19,7 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from watchkeeper.access.models import Identity
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader, Responder
-from watchkeeper.console.people import FormError, moment, sentence, zone_of
+from watchkeeper.console.people import FormError, RowNumber, moment, sentence, zone_of
 from watchkeeper.console.picture import Picture
 from watchkeeper.console.rendering import seen_other
 from watchkeeper.monitoring import alert_list, silences, silencing
@@ -191,6 +191,7 @@ def router(console: Console) -> APIRouter:
         owner: Field = "",
         reason: Field = "",
     ) -> Response:
+        matchers = matchers.replace("\r\n", "\n")  # as forms send the ends of lines
         typed = Typed(matchers, length, until, start, owner.strip() or identity.name, reason)
         picture = await console.pictures.now()
         policy = picture.policy.runbook.monitoring.silences if picture.policy else Silencing()
@@ -216,7 +217,7 @@ def router(console: Console) -> APIRouter:
             return silencing.create(conn, now, wanted, identity.name, policy, actor=identity.actor)
 
     @routes.post("/silences/{number}/end")
-    async def end(number: int, identity: Responder) -> Response:
+    async def end(number: RowNumber, identity: Responder) -> Response:
         try:
             ended = await run_in_threadpool(finish, number, identity)
         except SilenceError as error:

@@ -34,11 +34,15 @@
   }
 
   // -- live parts: the page is asked for again, and what differs is put in place ---------------------------
-  const wants = (document.body.dataset.liveOn || "").split(" ").filter(Boolean);
+  // A page that names no event has nothing live of its own; its frame (counts, what burns) still follows.
+  const own = (document.body.dataset.liveOn || "").split(" ").filter(Boolean);
+  const wants = document.body.dataset.liveOn === undefined ? [] : own.length ? own : ["journal", "evaluated"];
+  const source = own.length ? location.href : `/frame?at=${encodeURIComponent(location.pathname)}`;
   const LEAST_MS = 1500;
   let last = Date.now(), planned = null, asking = false, again = false;
   const fingerprints = new Map($$("[data-live][id]").map((node) => [node.id, node.outerHTML]));
   function busy(node) {
+    if ($("[data-chart]:hover .cross:not([visibility])", node)) return true; // somebody reads a chart
     const active = document.activeElement;
     return node.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
   }
@@ -48,7 +52,7 @@
     asking = true;
     last = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, credentials: "same-origin" });
+      const answer = await fetch(source, { headers: { Accept: "text/html" }, credentials: "same-origin" });
       if (answer.redirected && new URL(answer.url).pathname === "/sign-in") { location.reload(); return; }
       if (!answer.ok) return;
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

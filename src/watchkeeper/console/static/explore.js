@@ -8,7 +8,7 @@
   const MOST = 12;
   const WORD = /[a-zA-Z_:][a-zA-Z0-9_:]*$/;
   const functions = JSON.parse(document.getElementById("functions").textContent).map((name) => [name, "function"]);
-  let names = functions, asked = false, found = [], at = -1;
+  let names = functions, asked = null, found = [], at = -1;
 
   for (const [name, value] of [["role", "combobox"], ["aria-autocomplete", "list"], ["aria-controls", list.id], ["aria-expanded", "false"]]) box.setAttribute(name, value);
 
@@ -18,12 +18,11 @@
       return answer.ok ? (await answer.json()).data : [];
     } catch { return []; }
   }
-  async function ask() {
-    if (asked) return;
-    asked = true;
+  async function load() {
     const [metrics, labels] = await Promise.all([read("/api/v1/label/__name__/values?limit=20000"), read("/api/v1/labels?limit=5000")]);
     names = [...metrics.map((name) => [name, "metric"]), ...functions, ...labels.filter((name) => name !== "__name__").map((name) => [name, "label"])];
   }
+  const ask = () => asked ??= load(); // once; whoever types before it has come waits for it
   // Labels stand in braces and after by, without, on, ignoring; everything else is a metric or a function.
   function inLabels(text) {
     const open = text.lastIndexOf("{"), close = text.lastIndexOf("}");
@@ -72,7 +71,7 @@
     box.focus();
   }
   box.addEventListener("focus", ask, { once: true });
-  box.addEventListener("input", async () => { await ask(); show(); });
+  box.addEventListener("input", async () => { await ask(); if (document.activeElement === box) show(); });
   box.addEventListener("blur", hide);
   box.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); box.form.requestSubmit(); return; }

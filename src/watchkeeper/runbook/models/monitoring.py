@@ -193,7 +193,7 @@ class Silencing(Part):
 
     longest: Duration = Duration("7d")
     remind: Duration = Duration("15m")
-    """How long before its end the journal reminds of it."""
+    """How long before its end the journal and its owner are reminded of it."""
 
 
 class Heartbeat(Part):
