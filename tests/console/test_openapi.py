@@ -69,6 +69,8 @@ SENSIBLE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "listSessions": ({"username": "viewer"}, None),
     "previewSilence": ({}, _SILENCE),
     "revokeToken": ({"number": 1}, None),
+    "testReceiver": ({"name": "pagerduty"}, None),
+    "listReceipts": ({"name": "pagerduty"}, None),
 }
 """What makes sense where something must be there: in the address, and in the body."""
 

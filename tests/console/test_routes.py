@@ -53,6 +53,8 @@ OPERATIONS = {
     "listTargets": READ,
     "listRules": READ,
     "listReceivers": READ,
+    "listReceipts": READ,
+    "testReceiver": RESPOND,
     "getRunbook": READ,
     "getRunbookDocument": READ,
     "listOwnSessions": READ,

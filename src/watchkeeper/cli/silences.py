@@ -71,7 +71,7 @@ def _show(shown: list[dict[str, Any]], windows: list[dict[str, Any]], as_json: b
         documents = [*shown, *({name: one[name] for name in one if name != "when"} for one in windows)]
         typer.echo(json.dumps(documents, indent=2, ensure_ascii=False))
         return
-    if not shown and not any(state == "active" for state, _ in windows):
+    if not shown and not any(one["state"] == "active" for one in windows):
         typer.echo("no silence: everybody hears of everything")
     for one in shown:
         typer.echo(_lines(one))

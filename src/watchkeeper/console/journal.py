@@ -93,7 +93,7 @@ def place(subject: str) -> str | None:
         return "/runbook" if subject == "runbook" else None
     return {
         "alert": f"/alerts/{segment}",
-        "silence": f"/silences?all=yes#silence-{segment}",
+        "silence": "/silences",
         "rota": f"/oncall?rota={segment}",
         "clause": f"/clauses/{segment}",
         "user": "/settings/users",

@@ -1,7 +1,7 @@
 """``/api/runbook``: the runbook in force, for programs and as the document that people read.
 
-Always true: no secret is in it; the runbook only says where secrets are kept, and passwords inside addresses
-are masked (tests/console/test_api_runbook.py).
+Always true: no secret is in it; the runbook only says where secrets are kept, passwords inside addresses are
+masked, and of a receiver's settings nothing but its kind is told (tests/console/test_api_runbook.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class RunbookInForce(Answer):
 
     platform: str
     digest: str = Field(description="SHA-256 of the file and its overlay.")
-    runbook: dict[str, Any] = Field(description="As the file has it, defaults filled in.")
+    runbook: dict[str, Any] = Field(
+        description="As the file has it, defaults filled in, without the settings of receivers."
+    )
 
 
 def router(console: Console) -> APIRouter:
@@ -34,6 +36,10 @@ def router(console: Console) -> APIRouter:
     def read() -> RunbookInForce:
         policy = console.policy()
         document = masked(policy.runbook.model_dump(mode="json", by_alias=True))
+        for line, model in zip(
+            document["notifications"]["receivers"], policy.runbook.notifications.receivers, strict=True
+        ):  # an address to post to is often itself the secret
+            line[model.kind] = {}
         return RunbookInForce(platform=policy.runbook.platform, digest=policy.digest, runbook=document)
 
     @routes.get("/runbook", operation_id="getRunbook", responses=problems())
