@@ -420,3 +420,11 @@ def test_alerts_are_series_as_in_prometheus(stage: Stage) -> None:
 
 def test_states_are_named_as_the_api_names_them() -> None:
     assert [state.value for state in AlertState] == ["pending", "firing", "resolved"]
+
+
+def test_each_rule_costs_what_its_own_queries_took(stage: Stage) -> None:
+    stage.tick(nodes_offline(0))
+    health = stage.service.health
+    costs = [one.seconds for one in health.values()]
+    assert len(set(costs)) > len(costs) / 2, "they are measured, not shared out"
+    assert sum(costs) > 0

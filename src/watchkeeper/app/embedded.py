@@ -8,7 +8,7 @@ copies and hold it only while copying, so that neither a heavy query nor a slow 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from watchkeeper.monitoring.promql.ast import Matcher, PromQLError
@@ -33,6 +33,7 @@ class LockedSource:
         self._memory = EmbeddedSource(Engine(samples, default_step_ms=milliseconds))
         self._copies = EmbeddedSource(Engine(_Copies(samples), default_step_ms=milliseconds))
         self._deep: dict[str, bool] = {}
+        self.seconds: Mapping[str, float] = {}
 
     async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
         """As :class:`watchkeeper.monitoring.source.Source` says."""
@@ -41,8 +42,10 @@ class LockedSource:
         far = [query for query in queries if self._deep[query]]
         with self._samples.lock:
             found = dict(zip(near, await self._memory.evaluate(near, at_ms), strict=True))
+            self.seconds = self._memory.seconds
         if far:
             found |= zip(far, await self._copies.evaluate(far, at_ms), strict=True)
+            self.seconds = {**self.seconds, **self._copies.seconds}
         return [found[query] for query in queries]
 
     def _is_deep(self, query: str) -> bool:

@@ -14,7 +14,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from watchkeeper.app import inforce, wire
@@ -31,7 +31,7 @@ from watchkeeper.monitoring.remote import RemoteSource
 from watchkeeper.monitoring.rules import AlertSeries, Slot
 from watchkeeper.monitoring.samples.store import SampleStore
 from watchkeeper.monitoring.service import MonitoringService
-from watchkeeper.monitoring.source import Answer, Source
+from watchkeeper.monitoring.source import Answer, Source, TimedSource
 from watchkeeper.monitoring.targets import Finding
 from watchkeeper.runbook.loading import LoadedRunbook
 from watchkeeper.runbook.models.runbook import Runbook
@@ -231,6 +231,11 @@ class _CurrentSource:
     def failure_hold(self) -> timedelta:
         """As :class:`Source` says."""
         return self.current.failure_hold
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """As :class:`TimedSource` says; empty where nobody measures."""
+        return self.current.seconds if isinstance(self.current, TimedSource) else {}
 
     async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
         """As :class:`Source` says."""

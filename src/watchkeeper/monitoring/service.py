@@ -19,13 +19,13 @@ from watchkeeper.monitoring import journaling, maintenance_log, records, silenci
 from watchkeeper.monitoring.alerts import Alert
 from watchkeeper.monitoring.clauses import Standing
 from watchkeeper.monitoring.compile import Compiled, CompileError, compile_runbook
-from watchkeeper.monitoring.evaluation import Decision, Observation, Policy, decide
+from watchkeeper.monitoring.evaluation import Decision, Observation, Policy, decide, queries_of
 from watchkeeper.monitoring.inhibition import Inhibited
 from watchkeeper.monitoring.journaling import ACTOR
 from watchkeeper.monitoring.rules import AlertSeries, RuleHealth, Slot
 from watchkeeper.monitoring.samples.errors import SampleStoreError
 from watchkeeper.monitoring.silences import Silence
-from watchkeeper.monitoring.source import Answer, Source, SourceError
+from watchkeeper.monitoring.source import Answer, Source, SourceError, TimedSource
 from watchkeeper.monitoring.wording import Wording, severity
 from watchkeeper.runbook.errors import RunbookError
 from watchkeeper.runbook.loading import LoadedRunbook
@@ -212,13 +212,13 @@ class MonitoringService:
         self.totals["missed"] += missed
         self.totals["failures"] += len(decision.failed)
         self.totals["notifications"] += len(decision.sends)
-        each = seconds / max(1, len(self.compiled.rules))
+        costs = _costs(self._source, self.compiled, seconds)
         self.health = {
             rule.name: RuleHealth(
                 health="err" if rule.name in decision.failed else "ok",
                 last_error=decision.failed.get(rule.name, ""),
                 last_evaluation=seen.at,
-                seconds=each,
+                seconds=costs[rule.name],
             )
             for rule in self.compiled.rules
         }
@@ -277,6 +277,18 @@ class MonitoringService:
         with self._store.write() as conn:
             journal.append(conn, now, "runbook.refused", ACTOR, "runbook", facts)
         return ReloadResult(self._loaded.digest, lines or (problem,))
+
+
+def _costs(source: Source, compiled: Compiled, seconds: float) -> dict[str, float]:
+    """Seconds of the last evaluation by rule; in equal parts where the source does not know."""
+    asked = {rule.name: queries_of(rule) for rule in compiled.rules}
+    if not isinstance(source, TimedSource) or not source.seconds:
+        return dict.fromkeys(asked, seconds / max(1, len(asked)))
+    users = Counter(query for queries in asked.values() for query in queries)
+    return {
+        name: sum(source.seconds.get(query, 0.0) / users[query] for query in queries)
+        for name, queries in asked.items()
+    }
 
 
 def _loaded_facts(loaded: LoadedRunbook, compiled: Compiled) -> dict[str, Any]:

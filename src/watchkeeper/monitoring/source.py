@@ -7,10 +7,11 @@ a :class:`Failure`, never an empty vector: no data and no answer are different t
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from watchkeeper.monitoring.labels import Labels
 from watchkeeper.monitoring.promql.ast import PromQLError, ValueType
@@ -49,6 +50,15 @@ class Source(Protocol):
         """One answer per query, all at ``at_ms``. Raises :class:`SourceError` when there can be none."""
 
 
+@runtime_checkable
+class TimedSource(Source, Protocol):
+    """A source that knows what each query cost."""
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Of the last evaluation, by query. What queries share is counted for the first that needed it."""
+
+
 class EmbeddedSource:
     """The built-in engine. Equal parts of the queries of one evaluation are computed once."""
 
@@ -57,13 +67,20 @@ class EmbeddedSource:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._plans: dict[str, Plan | Failure] = {}
+        self.seconds: Mapping[str, float] = {}
 
     async def evaluate(self, queries: Sequence[str], at_ms: int) -> list[Answer]:
         """As the port says. A query that fails leaves the others unharmed."""
         plans = {query: self._plans.get(query) or self._prepared(query) for query in queries}
         self._plans = plans  # what is no longer asked for is forgotten
         with self._engine.cycle(at_ms) as cycle:
-            return [_answer(cycle, plans[query]) for query in queries]
+            answers, seconds, before = [], {}, time.perf_counter()
+            for query in queries:
+                answers.append(_answer(cycle, plans[query]))
+                now = time.perf_counter()
+                seconds[query], before = now - before, now
+        self.seconds = seconds
+        return answers
 
     def _prepared(self, query: str) -> Plan | Failure:
         try:

@@ -38,6 +38,7 @@ def router(console: Console) -> APIRouter:
             status=503 if problem else 200,
             question=question,
             problem=problem,
+            verdicts={status.clause.id: status.verdict for status in picture.statuses},
             shown=[one for one in everything if question.fits(one)],
             counts=reading.totals(everything),
             total=len(everything),
