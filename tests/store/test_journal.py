@@ -7,7 +7,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -327,3 +327,36 @@ def test_processes_that_append_at_the_same_time_make_one_chain(tmp_path: Path) -
         for number in range(3):
             mine = [e.subject for e in journal.entries(conn) if e.actor == f"writer-{number}"]
             assert mine == [str(n) for n in range(25)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "reads"),
+    [
+        (Filter(subject="alert:1", kind="alert.resolved"), "ix_journal_subject_seq (subject=?"),
+        (Filter(subject="alert:1", kind="alert.*"), "ix_journal_subject_seq (subject=?"),
+        (Filter(kind="runbook.*", since=datetime(2026, 1, 5, tzinfo=UTC)), "(rowid>?"),
+        (Filter(kind="alert.resolved"), "ix_journal_kind_seq (kind=?"),
+    ],
+)
+def test_a_question_reads_no_more_of_the_journal_than_it_must(
+    store: Store, now: datetime, wanted: Filter, reads: str
+) -> None:
+    _fill(store, now)
+    query = journal._matching(wanted).order_by(journal.journal.c.seq.desc()).limit(10)
+    with store.read() as conn:
+        plan = conn.exec_driver_sql(
+            "EXPLAIN QUERY PLAN "
+            + str(query.compile(dialect=conn.dialect, compile_kwargs={"literal_binds": True}))
+        ).all()
+    assert any(reads in str(row) for row in plan), plan
+
+
+def test_times_that_went_back_hide_no_entry(store: Store, now: datetime) -> None:
+    """An early entry with a late time, written before the clock was set back."""
+    with store.write() as conn:
+        for offset in (100, 0, 50, 200):
+            journal.append(conn, now + timedelta(seconds=offset), "k", "a", "s", {"offset": offset})
+    with store.read() as conn:
+        found = journal.entries(conn, Filter(since=now + timedelta(seconds=60)))
+        assert [entry.facts["offset"] for entry in found] == [100, 200]
+        assert journal.entries(conn, Filter(since=now + timedelta(seconds=900))) == []

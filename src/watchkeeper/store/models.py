@@ -111,6 +111,7 @@ outbox = Table(
     Index("ix_outbox_receiver_state_order_key_id", "receiver", "state", "order_key", "id"),
     Index("ix_outbox_receiver_state_priority_due_at_id", "receiver", "state", "priority", "due_at", "id"),
     Index("ix_outbox_state_settled_at", "state", "settled_at"),
+    Index("ix_outbox_dedup_key", "dedup_key"),
     sqlite_autoincrement=True,  # an id, once used, is never used again: it is the idempotency key
 )
 
