@@ -297,7 +297,7 @@ def _matching(wanted: Filter) -> Select[Any]:
             kind.startswith(prefix, autoescape=True) if wanted.kind.endswith("*") else kind == prefix
         )
     if wanted.since is not None:
-        first = select(func.min(journal.c.seq)).where(journal.c.at >= wanted.since).scalar_subquery()
+        first = select(func.min(journal.c.seq + 0)).where(journal.c.at >= wanted.since).scalar_subquery()
         query = query.where(journal.c.at >= wanted.since, journal.c.seq >= first)
     if wanted.until is not None:
         query = query.where(journal.c.at < wanted.until)
