@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.console.signed_in import NOW, Site, said, site, text_of
@@ -177,4 +178,5 @@ def test_guesses_made_at_once_gain_nothing(here: Site) -> None:
 
 def post_apart(here: Site, form: dict[str, str]) -> int:
     headers = {"cookie": f"{NAME}={here.sessions[Role.RESPONDER]}", "sec-fetch-site": "same-origin"}
-    return here.client.post("/settings/password", data=form, headers=headers).status_code
+    answer: httpx.Response = here.client.post("/settings/password", data=form, headers=headers)
+    return answer.status_code

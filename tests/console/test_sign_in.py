@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import httpx
 import pytest
@@ -209,3 +209,28 @@ def test_a_flood_of_sign_ins_does_not_keep_the_pages_from_those_who_are_in(
     page, answers = asyncio.run(look())
     assert page == 200
     assert set(answers) == {401, 429}
+
+
+@pytest.mark.parametrize("path", ["/alerts/日本", "/alerts/a?b", "/alerts/a b%"])
+def test_whoever_must_sign_in_comes_back_to_an_address_of_any_letters(on: Grounds, path: str) -> None:
+    away = call(Answering(), quote(path), on=on, as_=None, headers={"Accept": "text/html"})
+    wanted = parse_qs(urlsplit(away.headers["location"]).query)["next"][0]
+    answer = post(on, "/sign-in", username="responder", password=PASSWORD, next=wanted)
+    assert (answer.status, answer.headers["location"]) == (303, quote(path))
+
+
+def test_an_address_typed_in_any_letters_leads_there(on: Grounds) -> None:
+    answer = post(on, "/sign-in", username="responder", password=PASSWORD, next="/alerts/日本?q=ü%20")
+    assert (answer.status, answer.headers["location"]) == (303, f"/alerts/{quote('日本')}?q=%C3%BC%20")
+
+
+def test_no_request_from_the_page_of_a_link_tells_the_link(on: Grounds) -> None:
+    with on.store.write() as conn:
+        link = links.create(conn, NOW, user=1, role=Role.VIEWER, by="person:a")
+    for answer in (
+        call(Answering(), f"/sign-in/link/{link}", on=on, as_=None),
+        post(on, f"/sign-in/link/{link}"),
+        post(on, f"/sign-in/link/{link}"),
+    ):
+        assert answer.headers["referrer-policy"] == "strict-origin"
+    assert call(Answering(), "/sign-in", on=on, as_=None).headers["referrer-policy"] == "same-origin"
