@@ -118,7 +118,7 @@ def router(console: Console) -> APIRouter:
                     raise AccessError("the current password is wrong")
             hashed = passwords.compute(new)
         with console.store.write() as conn:
-            if users.password_hash_of(conn, account.user.id) != stored:
+            if users.password_hash_of(conn, account.user.id, hold=True) != stored:
                 raise AccessError("the password was changed meanwhile; nothing was changed now")
             users.set_password_hash(
                 conn, console.clock.now(), account.user.id, hashed, by=identity.actor, keep=identity.session
