@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
 from tests.access.conftest import NOW
 from tests.access.people import GOOD, HASH, Counting, add, kinds
-from watchkeeper.access import failures, links, sessions, users
-from watchkeeper.access.models import AccessError, Role, ThrottledError
+from watchkeeper.access import failures, links, sessions, tokens, users
+from watchkeeper.access.models import AccessError, Role, Scope, ThrottledError
 from watchkeeper.access.signing_in import sign_in
 from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
@@ -97,3 +100,47 @@ def test_what_must_happen_once_happens_once(store: Store, clock: ManualClock, ve
     with store.read() as conn:
         assert journal.verify(conn).intact
     assert kinds(store).count("access.link_used") == 1
+
+
+def test_no_session_outlives_what_ends_them_all_at_the_same_moment(
+    store: Store, clock: ManualClock, verify: Counting
+) -> None:
+    """A sign-in has seen the old password, or the account enabled, and waits to be committed."""
+
+    def while_signing_in(user: int, end_them: Callable[[], None]) -> int:
+        ending = threading.Thread(target=end_them)
+        with store.write() as conn:
+            assert users.password_hash_of(conn, user, hold=True) == HASH
+            sessions.open_session(conn, NOW, user, "password")
+            ending.start()
+            ending.join(1)
+        ending.join(60)
+        with store.read() as conn:
+            return len(sessions.of_user(conn, NOW, user))
+
+    def new_password(user: int) -> None:
+        with store.write() as conn:
+            users.set_password_hash(conn, NOW, user, HASH + "2", by="person:t")
+
+    def disable(user: int) -> None:
+        with store.write() as conn:
+            users.disable(conn, NOW, user, by="person:t")
+
+    ada, bob = (add(store, NOW, name, Role.VIEWER, HASH) for name in ("ada", "bob"))
+    assert while_signing_in(ada, lambda: new_password(ada)) == 0
+    assert while_signing_in(bob, lambda: disable(bob)) == 0
+
+
+def test_two_tokens_made_at_once_have_not_one_name(store: Store) -> None:
+    made: list[str] = []
+
+    def make() -> None:
+        with suppress(AccessError), store.write() as conn:
+            ends = NOW + timedelta(days=1)
+            made.append(
+                tokens.create(conn, NOW, name="ci", scopes=[Scope.READ], expires_at=ends, by="person:t")
+            )
+            conn.execute(text("SELECT pg_sleep(0.2)"))
+
+    at_once(make, make, make)
+    assert len(made) == 1

@@ -18,6 +18,7 @@ from watchkeeper.app.escalating import KEEP_ENDED, Escalating, escalating_rota
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.notify.models import Notification
 from watchkeeper.notify.pagerduty_webhook import Happened, Inbound
+from watchkeeper.oncall.escalation import NO_ROTA
 from watchkeeper.oncall.overrides import Wanted, create
 from watchkeeper.store.errors import StoreBusyError
 from watchkeeper.store.models import alerts, escalations, outbox
@@ -177,6 +178,35 @@ def test_a_silence_holds_the_escalation_and_its_end_lets_it_go_on(watch: Watch) 
     watch.change(inhibited_by=None)
     watch.look()
     assert watch.entries("escalation.paged")[-1].facts["contacts"] == ["ben"]
+
+
+def test_an_alert_that_is_silenced_asks_nobody_beside_one_that_somebody_has(watch: Watch) -> None:
+    watch.fire()
+    watch.look()
+    watch.acknowledge("ben")
+    watch.look(timedelta(minutes=1))
+    watch.fire("two")
+    watch.look(timedelta(minutes=1))
+    assert len(watch.entries("escalation.reopened")) == 1
+    watch.change("two", inhibited_by="silence:1")
+    watch.look(timedelta(seconds=1))
+    told = len(watch.entries("escalation.paged"))
+    watch.look(3 * FIVE)
+    assert len(watch.entries("escalation.paged")) == told
+    watch.change("two", inhibited_by=None)
+    watch.look(timedelta(seconds=1))
+    assert len(watch.entries("escalation.paged")) == told + 1
+
+
+def test_a_page_whose_rota_vanished_is_noted(watch: Watch) -> None:
+    watch.fire()
+    watch.look()
+    before, _, after = TEXT.partition("oncall:")
+    watch.use(runbook_of(before + after[after.index("incidents:") :]))
+    watch.look(timedelta(seconds=1))
+    assert watch.escalating.notes() == [f"PAGE 7.3 % of requests fail: {NO_ROTA}"]
+    (entry,) = watch.entries("escalation.nobody_reached")
+    assert entry.facts["summary"].endswith(NO_ROTA)
 
 
 def test_whoever_stands_in_when_the_step_is_due_is_paged(watch: Watch) -> None:

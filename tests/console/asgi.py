@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import unquote
 
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
@@ -155,7 +156,7 @@ def call(
         "http_version": "1.1",
         "method": method,
         "scheme": "http",
-        "path": where,
+        "path": unquote(where),
         "raw_path": where.encode(),
         "query_string": query.encode(),
         "headers": [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()],

@@ -212,3 +212,26 @@ def test_what_is_far_too_long_is_refused(here: Site) -> None:
 
 def test_an_empty_list_says_what_would_fill_it(here: Site) -> None:
     assert "watchkeeper tokens create" in text_of(here.get("/settings/tokens", Role.ADMIN))
+
+
+def test_a_token_with_the_scope_admin_alone_gives_nobody_more(here: Site) -> None:
+    """Or else it could make itself an administrator by a form, where the API refuses it."""
+    bearer = {"authorization": f"Bearer {here.token(Scope.ADMIN, name='accounts')}"}
+    root = here.people[Role.ADMIN]
+    viewer = here.people[Role.VIEWER]
+    with here.store.write() as conn:
+        users.create(conn, NOW, username="gone", name="", role=Role.ADMIN, by="person:root")
+        gone = users.by_name(conn, "gone")
+        assert gone is not None
+        users.disable(conn, NOW, gone.id, by="person:root")
+    before = len(here.entries())
+    for path, form in (
+        ("/settings/users", {"username": "mallory", "role": "admin"}),
+        (f"/settings/users/{root}/link", {}),
+        (f"/settings/users/{viewer}/role", {"role": "admin"}),
+        (f"/settings/users/{gone.id}/enable", {}),
+    ):
+        answer = here.post(path, form, None, **bearer)
+        assert answer.status_code == 403, path
+        assert "what it lacks: metrics:read, read, respond" in text_of(answer)
+    assert len(here.entries()) == before

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from tests.console.asgi import Answering, call
+from tests.console.asgi import Answering, Grounds, call
 
 HEALTHY = b'{"problems": [], "notes": []}'
 OVERVIEW = b'{"platform": "Test"}'
@@ -78,3 +80,16 @@ def test_the_overview_of_a_role_that_does_not_run_says_so() -> None:
     answer = call(Answering(), "/api/overview")
     assert answer.status == 503
     assert answer.json == {"status": "error", "errorType": "unavailable", "error": "the role is not running"}
+
+
+def test_a_store_that_cannot_be_read_is_said_also_where_somebody_went_astray(tmp_path: Path) -> None:
+    on = Grounds(tmp_path)
+    on.store.close()
+    for file in tmp_path.glob("watchkeeper.db*"):
+        file.unlink()
+    (tmp_path / "watchkeeper.db").write_bytes(b"no database" * 1000)
+    page = {"Accept": "text/html"}
+    astray = call(Answering(), "/nowhere", on=on, headers=page)
+    assert (astray.status, b"nothing answers at /nowhere" in astray.body) == (404, True)
+    home = call(Answering(), "/", on=on, headers=page)
+    assert (home.status, b"is damaged" in home.body) == (503, True)

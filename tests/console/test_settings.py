@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.console.signed_in import NOW, Site, said, site, text_of
 from watchkeeper.access import passwords, sessions, users
 from watchkeeper.access.models import Role, Scope
+from watchkeeper.access.throttle import FREE_FOR_NAME
+from watchkeeper.console.gate import NAME
 
 OLD, NEW = "the old words of ada", "some new words of ada"
 NASTY = '<script>alert(1)</script>\x1b[2J"\u202e'
@@ -160,3 +164,19 @@ def test_a_form_of_another_site_and_a_token_change_nothing(here: Site) -> None:
     assert here.get("/settings", None, authorization=f"Bearer {token}").status_code == 200
     assert here.post("/settings/theme", {"theme": "dark"}, sec_fetch_site="cross-site").status_code == 403
     assert known(here, OLD)
+
+
+def test_guesses_made_at_once_gain_nothing(here: Site) -> None:
+    """Each is looked at when its turn comes: what failed before it counts."""
+    form = {"current": "a wrong guess", "new": NEW, "again": NEW}
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: post_apart(here, form), range(20)))
+    assert answers.count(400) <= FREE_FOR_NAME + 1  # one more may be in its turn
+    assert set(answers) == {400, 429}
+    assert known(here, OLD)
+
+
+def post_apart(here: Site, form: dict[str, str]) -> int:
+    headers = {"cookie": f"{NAME}={here.sessions[Role.RESPONDER]}", "sec-fetch-site": "same-origin"}
+    answer: httpx.Response = here.client.post("/settings/password", data=form, headers=headers)
+    return answer.status_code

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.cookies import SimpleCookie
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
+import httpx
 import pytest
 from starlette.types import ASGIApp
 
 from tests.console.asgi import Answer, Answering, Grounds, call
-from watchkeeper.access import links, passwords, users
+from watchkeeper.access import links, passwords, signing_in, users
 from watchkeeper.access.models import Role
 from watchkeeper.console.gate import NAME
 from watchkeeper.store import journal
@@ -175,3 +178,59 @@ def test_no_token_and_no_password_is_in_the_store_or_the_journal(on: Grounds) ->
             content = path.read_bytes()
             assert token.encode() not in content
             assert PASSWORD.encode() not in content
+
+
+def test_a_flood_of_sign_ins_does_not_keep_the_pages_from_those_who_are_in(
+    on: Grounds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = threading.Event()
+
+    def slow(*_: object) -> bool:
+        return held.wait(20) and False
+
+    monkeypatch.setattr(signing_in.sign_in, "__kwdefaults__", {"verify": slow})
+    application = on.app(Answering())
+    base = "http://127.0.0.1:8321"
+    ours = {**OURS, "Cookie": f"{NAME}={on.cookies[Role.VIEWER]}"}
+
+    async def look() -> tuple[int, list[int]]:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+            form = {"username": "x", "password": "wrong"}
+            many = [asyncio.create_task(client.post("/sign-in", data=form, headers=OURS)) for _ in range(100)]
+            await asyncio.sleep(0.5)
+            try:
+                async with asyncio.timeout(3):
+                    page = await client.get("/settings", headers=ours)
+            finally:
+                held.set()
+            return page.status_code, [answer.status_code for answer in await asyncio.gather(*many)]
+
+    page, answers = asyncio.run(look())
+    assert page == 200
+    assert set(answers) == {401, 429}
+
+
+@pytest.mark.parametrize("path", ["/alerts/日本", "/alerts/a?b", "/alerts/a b%"])
+def test_whoever_must_sign_in_comes_back_to_an_address_of_any_letters(on: Grounds, path: str) -> None:
+    away = call(Answering(), quote(path), on=on, as_=None, headers={"Accept": "text/html"})
+    wanted = parse_qs(urlsplit(away.headers["location"]).query)["next"][0]
+    answer = post(on, "/sign-in", username="responder", password=PASSWORD, next=wanted)
+    assert (answer.status, answer.headers["location"]) == (303, quote(path))
+
+
+def test_an_address_typed_in_any_letters_leads_there(on: Grounds) -> None:
+    answer = post(on, "/sign-in", username="responder", password=PASSWORD, next="/alerts/日本?q=ü%20")
+    assert (answer.status, answer.headers["location"]) == (303, f"/alerts/{quote('日本')}?q=%C3%BC%20")
+
+
+def test_no_request_from_the_page_of_a_link_tells_the_link(on: Grounds) -> None:
+    with on.store.write() as conn:
+        link = links.create(conn, NOW, user=1, role=Role.VIEWER, by="person:a")
+    for answer in (
+        call(Answering(), f"/sign-in/link/{link}", on=on, as_=None),
+        post(on, f"/sign-in/link/{link}"),
+        post(on, f"/sign-in/link/{link}"),
+    ):
+        assert answer.headers["referrer-policy"] == "strict-origin"
+    assert call(Answering(), "/sign-in", on=on, as_=None).headers["referrer-policy"] == "same-origin"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.oncall.rotas import utc
 from watchkeeper.oncall.escalation import (
+    NO_ROTA,
     RETRY,
     Acknowledged,
     Ended,
@@ -257,6 +258,41 @@ def test_a_clock_that_is_set_back_delays_nobody() -> None:
     course = Course(policy())
     course.look(NOW)
     assert course.paged(course.look(NOW - timedelta(days=1))) == [WHO["next"]]
+
+
+def test_a_clock_that_is_set_back_leaves_an_acknowledgement_as_it_is() -> None:
+    course = Course(policy())
+    course.look(NOW)
+    course.acknowledge(NOW + MINUTE)
+    course.look(NOW + MINUTE)
+    back = NOW - timedelta(days=1)
+    assert course.look(back) == []
+    assert course.look(back + 59 * MINUTE) == []
+    assert course.look(back + 60 * MINUTE)[0] == Forgotten("ada")  # and it lasts no longer for that
+
+
+def test_a_page_whose_rota_vanished_says_so_once_and_goes_on_when_there_is_one_again() -> None:
+    course = Course(policy())
+    course.look(NOW)
+    course.policy = policy(rota=None, steps=(), repeat=0)
+    assert course.look(NOW + MINUTE) == [NobodyReached(())]
+    assert course.known is not None
+    assert (course.known.due_at, course.known.problem) == (None, NO_ROTA)
+    assert course.look(NOW + 2 * MINUTE) == []
+    course.policy = policy()
+    assert course.paged(course.look(NOW + 3 * MINUTE)) == [WHO["oncall"]]
+    assert course.known.problem is None
+
+
+def test_a_page_that_is_taken_back_when_its_rota_has_vanished_says_so() -> None:
+    course = Course(policy())
+    course.look(NOW)
+    course.acknowledge(NOW + MINUTE)
+    course.look(NOW + MINUTE)
+    course.policy = policy(rota=None, steps=(), repeat=0)
+    assert course.look(NOW + 2 * MINUTE) == []
+    course.page = PAGE
+    assert course.look(NOW + 3 * MINUTE) == [Reopened(), NobodyReached(())]
 
 
 def test_a_process_that_was_away_tells_one_step_and_gives_it_its_time() -> None:

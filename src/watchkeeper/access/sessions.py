@@ -68,7 +68,10 @@ def open_session(
     gone.
     """
     user_id = user if isinstance(user, int) else user.id
-    row = conn.execute(select(users).where(users.c.id == user_id, users.c.disabled_at.is_(None))).first()
+    enabled = select(users).where(users.c.id == user_id, users.c.disabled_at.is_(None))
+    row = conn.execute(
+        enabled.with_for_update()
+    ).first()  # or else who disables it would overlook the session
     if row is None:
         raise AccessError("this account may not sign in")
     token = opaque.new()

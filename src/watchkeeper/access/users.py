@@ -183,9 +183,15 @@ def by_name(conn: Connection, username: str) -> User | None:
     return None if row is None else _user(row)
 
 
-def password_hash_of(conn: Connection, user_id: int) -> str | None:
-    """The hash of a user's password, for verifying it outside the transaction; never to be shown."""
+def password_hash_of(conn: Connection, user_id: int, *, hold: bool = False) -> str | None:
+    """The hash of a user's password, for verifying it outside the transaction; never to be shown.
+
+    ``hold``: the account stays as it is until the (writing) transaction ends, so that neither a new password
+    nor the end of the account overlooks what is opened meanwhile (on PostgreSQL; SQLite has one writer).
+    """
     query = select(table.c.password_hash).where(table.c.id == user_id)
+    if hold:
+        query = query.with_for_update()
     found: str | None = conn.execute(query).scalar()
     return found
 

@@ -10,6 +10,7 @@ from fastapi import Request, Response
 from watchkeeper.access.models import Identity
 from watchkeeper.app.settings import Settings
 from watchkeeper.console.gate import Gate
+from watchkeeper.console.password_threads import PasswordThreads
 from watchkeeper.console.picture import Pictures
 from watchkeeper.console.policy import PolicyInForce
 from watchkeeper.console.rendering import Pages
@@ -32,6 +33,7 @@ class Console:
     pictures: Pictures = field(init=False)
     stream: Stream = field(init=False)
     pages: Pages = field(init=False)
+    password_threads: PasswordThreads = field(init=False)
 
     def __post_init__(self) -> None:
         self.gate = Gate(self.store, self.clock, self.settings.url)
@@ -39,6 +41,7 @@ class Console:
         self.pictures = Pictures(self.store, self.roles, self.policy, self.clock)
         self.stream = Stream(self.store, self.pictures, self.clock)
         self.pages = Pages()
+        self.password_threads = PasswordThreads()
 
     async def page(
         self, request: Request, identity: Identity | None, template: str, *, status: int = 200, **context: Any

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote, urlsplit
@@ -209,9 +209,20 @@ Admin = Annotated[Identity, Depends(needs(Scope.ADMIN))]
 """Whoever may change users and tokens."""
 
 
+def must_have(identity: Identity, scopes: Collection[Scope], what: str) -> None:
+    """Nobody gives what they lack, not even an API token with the scope ``admin`` alone.
+
+    Raises :class:`ForbiddenError`.
+    """
+    missing = sorted(set(scopes) - identity.scopes)
+    if missing:
+        raise ForbiddenError(f"{identity.display} cannot give {what} what it lacks: {', '.join(missing)}")
+
+
 def sign_in_address(request: Request) -> str:
     """Where to sign in, and come back to the page asked for."""
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    path = quote(request.scope["path"], safe="/:@!$&'()*+,;=~")
+    wanted = path + (f"?{request.url.query}" if request.url.query else "")
     return "/sign-in" if wanted == "/" else f"/sign-in?next={quote(wanted, safe='')}"
 
 

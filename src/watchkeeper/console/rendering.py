@@ -215,7 +215,8 @@ def _finalize(value: Any) -> Any:
 
 def seen_other(where: str, said: str = "") -> Response:
     """On to the page ``where`` after a change, with a sentence to be shown there."""
-    response = Response(status_code=303, headers={"Location": where})
+    address = quote(where, safe="".join(map(chr, range(0x21, 0x7F))))  # headers are ASCII
+    response = Response(status_code=303, headers={"Location": address})
     if said:
         response.set_cookie(
             FLASH, quote(said[:400], safe=""), max_age=60, path="/", httponly=True, samesite="lax"

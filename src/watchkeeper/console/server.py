@@ -40,6 +40,10 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_LINKS = "/sign-in/link/"
+_OF_LINKS = {**_HEADERS, "Referrer-Policy": "strict-origin"}
+"""A link's address lets in, and a Referer stands in the access logs of proxies. ``no-referrer`` would also
+take the Origin away, by which browsers without TLS show that a form is ours."""
 _KINDS = {
     400: "bad_data", 403: "forbidden", 404: "not_found", 405: "bad_data", 408: "timeout", 409: "conflict",
     413: "bad_data", 503: "unavailable",
@@ -59,11 +63,12 @@ class StrictHeaders:
             return
         if scope["method"] == "HEAD":  # the server leaves the body out, by the method that it saw
             scope = {**scope, "method": "GET"}
+        wanted = _OF_LINKS if scope["path"].startswith(_LINKS) else _HEADERS
 
         async def strict(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in wanted.items():
                     headers.setdefault(name, value)
             await send(message)
 
@@ -149,7 +154,10 @@ async def _refused(console: Console, request: Request, error: Exception) -> Resp
             message = f"{path} does not answer {request.method}"
     if not _for_people(request):
         return _envelope(status, kind, message, headers)
-    identity = await console.gate.identify(request) if not isinstance(error, StoreError) else None
+    try:
+        identity = await console.gate.identify(request)
+    except StoreError:
+        identity = None
     return await console.page(request, identity, "refused.html", status=status, message=message)
 
 

@@ -20,6 +20,7 @@ RETRY = timedelta(minutes=1)
 """How soon a page that reached nobody is tried again: somebody may have mended the runbook."""
 CLOCK_STEP = timedelta(minutes=1)
 """What was scheduled further in the future than this shows that the clock was set back; it is due."""
+NO_ROTA = "the runbook has no rota any more, so the escalation pages nobody else"
 
 
 class State(StrEnum):
@@ -123,7 +124,7 @@ class Forgotten:
 
 @dataclass(frozen=True, slots=True)
 class NobodyReached:
-    """No step, and not everybody together, leads to anybody."""
+    """No step, and not everybody together, leads to anybody; or there is no rota any more."""
 
     contacts: tuple[str, ...]
 
@@ -159,7 +160,7 @@ def decide(
         known, more = _acknowledged(known, page, page.acked_at, policy, now)
         return known, events + more
     if known.state is State.ACKNOWLEDGED:
-        known = _restarted(known, now)
+        known = _restarted(known, policy, now)
         events += (Reopened(),)
     if page.audible and _is_due(known, now):
         known, more = _step(known, policy, now)
@@ -173,14 +174,15 @@ def _opened(page: Page, policy: Policy, now: datetime) -> Escalation:
     return Escalation(page.dedup_key, policy.rota, State.OPEN, paged, now, 0, 0, due, now)
 
 
-def _restarted(known: Escalation, now: datetime) -> Escalation:
+def _restarted(known: Escalation, policy: Policy, now: datetime) -> Escalation:
+    pages = policy.steps or known.told  # without a rota, and never with one, its routes are all there is
     return replace(
         known,
         state=State.OPEN,
         started_at=now,
         step=0,
         round=0,
-        due_at=now,
+        due_at=now if pages else None,
         scheduled_at=now,
         acked_at=None,
         acked_by=None,
@@ -189,12 +191,11 @@ def _restarted(known: Escalation, now: datetime) -> Escalation:
 
 
 def _on_another_rota(known: Escalation, policy: Policy, now: datetime) -> Escalation:
-    """The runbook was changed: another rota pages on, from its first step."""
+    """The runbook was changed: another rota pages on, from its first step; without one, that is said."""
     moved = replace(known, rota=policy.rota)
     if known.state is not State.OPEN:
         return moved
-    due = now if policy.steps else None
-    return replace(moved, step=0, round=0, due_at=due, scheduled_at=now, problem=None)
+    return replace(moved, step=0, round=0, due_at=now, scheduled_at=now, problem=None)
 
 
 def _is_due(known: Escalation, now: datetime) -> bool:
@@ -225,9 +226,13 @@ def _acknowledged(
 ) -> tuple[Escalation, tuple[Event, ...]]:
     by = page.acked_by or "somebody"
     if known.state is State.ACKNOWLEDGED and known.acked_at == at:
+        if (
+            known.scheduled_at > now + CLOCK_STEP
+        ):  # the clock was set back; nobody took it longer ago for that
+            return replace(known, due_at=now + policy.lasts, scheduled_at=now), ()
         if not page.audible or not _is_due(known, now):
             return known, ()
-        known, paged = _step(_restarted(known, now), policy, now)
+        known, paged = _step(_restarted(known, policy, now), policy, now)
         return known, (Forgotten(by), *paged)
     seen = replace(
         known,
@@ -245,7 +250,8 @@ def _step(known: Escalation, policy: Policy, now: datetime) -> tuple[Escalation,
     """The next step that reaches somebody; where none of them does, everybody in place of the next."""
     count = len(policy.steps)
     if not count:
-        return replace(known, due_at=None, scheduled_at=now), ()
+        after = replace(known, due_at=None, scheduled_at=now, problem=NO_ROTA)
+        return after, () if known.problem == NO_ROTA else (NobodyReached(()),)
     missed: list[str] = []
     step, turn = begin, first_turn = (known.step, known.round) if known.step < count else (0, known.round + 1)
     for _ in range(count):

@@ -51,6 +51,9 @@ def pages(conn: Connection, known: Iterable[str], only: str | None = None) -> li
             func.sum(case((fires, 1), else_=0)).label("firing"),
             func.sum(case((fires & alerts.c.inhibited_by.is_(None), 1), else_=0)).label("audible"),
             func.sum(case((fires & alerts.c.acked_at.is_(None), 1), else_=0)).label("open"),
+            func.sum(
+                case((fires & alerts.c.acked_at.is_(None) & alerts.c.inhibited_by.is_(None), 1), else_=0)
+            ).label("heard_and_open"),
             func.sum(case((alerts.c.acked_at.is_(None), 1), else_=0)).label("never"),
             func.min(case((fires, alerts.c.last_sent_at))).label("paged_at"),
             func.max(case((fires, alerts.c.acked_at))).label("acked_at"),
@@ -76,8 +79,9 @@ def _pages() -> tuple[Any, ...]:
 
 
 def _page(conn: Connection, row: Any) -> Page:
-    if row.firing:
-        acked_at = row.acked_at if not row.open else None
+    if row.firing:  # whom everybody heard of counts: one that is silenced asks for no answer
+        open_ = row.heard_and_open if row.audible else row.open
+        acked_at = row.acked_at if not open_ else None
     else:
         acked_at = row.was_acked_at if not row.never else None
     by = None

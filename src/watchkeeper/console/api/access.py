@@ -6,7 +6,6 @@ Always true: nobody gives a right that they do not have, be it by a token, an ac
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Annotated
 
@@ -23,7 +22,7 @@ from watchkeeper.access.users import User as Account
 from watchkeeper.console.api.problems import CHANGES, Answer, Asked, problems, refusing
 from watchkeeper.console.api.values import IdInPath, Moment, Word
 from watchkeeper.console.console import Console
-from watchkeeper.console.gate import Admin, ForbiddenError, Known, Reader
+from watchkeeper.console.gate import Admin, Known, Reader, must_have
 
 Username = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 UsernameInPath = Annotated[str, Path(min_length=1, max_length=64)]
@@ -142,12 +141,6 @@ class Ended(Answer):
     ended: int
 
 
-def _must_have(identity: Identity, scopes: Collection[Scope], what: str) -> None:
-    missing = sorted(set(scopes) - identity.scopes)
-    if missing:
-        raise ForbiddenError(f"{identity.display} cannot give {what} what it lacks: {', '.join(missing)}")
-
-
 def _account(conn: Connection, username: str) -> Account:
     found = users.by_name(conn, username)
     if found is None:
@@ -250,7 +243,7 @@ def _users(console: Console) -> APIRouter:
         return await run_in_threadpool(read)
 
     def make(identity: Identity, asked: WantedUser) -> User:
-        _must_have(identity, SCOPES_OF[asked.role], f"the role {asked.role}")
+        must_have(identity, SCOPES_OF[asked.role], f"the role {asked.role}")
         with refusing(), console.store.write() as conn:
             if users.by_name(conn, asked.username) is not None:
                 raise HTTPException(409, f"there is a user {asked.username} already; nothing was changed")
@@ -274,10 +267,10 @@ def _users(console: Console) -> APIRouter:
         with refusing(409), console.store.write() as conn:
             user = _account(conn, username)
             if asked.role is not None:
-                _must_have(identity, SCOPES_OF[asked.role], f"the role {asked.role}")
+                must_have(identity, SCOPES_OF[asked.role], f"the role {asked.role}")
                 users.change_role(conn, now, user.id, asked.role, by=identity.actor)
             if asked.enabled is True:
-                _must_have(identity, SCOPES_OF[asked.role or user.role], user.username)
+                must_have(identity, SCOPES_OF[asked.role or user.role], user.username)
                 users.enable(conn, now, user.id, by=identity.actor)
             elif asked.enabled is False:
                 users.disable(conn, now, user.id, by=identity.actor)
@@ -292,7 +285,7 @@ def _users(console: Console) -> APIRouter:
         now = console.clock.now()
         with refusing(409), console.store.write() as conn:
             user = _account(conn, username)
-            _must_have(identity, SCOPES_OF[user.role], f"a link of {user.username}")
+            must_have(identity, SCOPES_OF[user.role], f"a link of {user.username}")
             text = links.create(conn, now, user=user.id, role=user.role, by=identity.actor)
         return SignInLink(
             url=f"{console.settings.url.rstrip('/')}/sign-in/link/{text}", expires_at=now + links.LIFETIME
@@ -341,7 +334,7 @@ def _tokens(console: Console) -> APIRouter:
 
     def make(identity: Identity, asked: WantedToken) -> MadeToken:
         now = console.clock.now()
-        _must_have(identity, asked.scopes, "a token")
+        must_have(identity, asked.scopes, "a token")
         if (asked.days is None) == (asked.expires_at is None):
             raise HTTPException(400, "say when the token ends with one of days and expires_at")
         ends = asked.expires_at or now + timedelta(days=asked.days or 0)

@@ -1,7 +1,8 @@
 """``/settings/users`` and ``/settings/tokens``: who may come in, for administrators.
 
 Always true: a link or token is shown once, in the answer to the form that made it, and is in no address, no
-cookie and no log; nobody gives a token a scope that they do not have (tests/console/test_access_pages.py).
+cookie and no log; nobody gives a token, a role or a link more than they have
+(tests/console/test_access_pages.py).
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.access import links, tokens, users
-from watchkeeper.access.models import AccessError, Identity, Role, Scope
+from watchkeeper.access.models import SCOPES_OF, AccessError, Identity, Role, Scope
 from watchkeeper.access.tokens import ApiToken
 from watchkeeper.access.users import User
 from watchkeeper.console.console import Console
-from watchkeeper.console.gate import Admin
+from watchkeeper.console.gate import Admin, must_have
 from watchkeeper.console.people import RowNumber, sentence
 from watchkeeper.console.rendering import seen_other
 
@@ -75,13 +76,16 @@ def router(console: Console) -> APIRouter:
         return await show_users(request, identity, link=link, link_for=wanted)
 
     def make_user(username: str, name: str, role: str, identity: Identity) -> str:
+        must_have(identity, SCOPES_OF[_role(role)], f"the role {role}")
         with console.store.write() as conn:
             now = console.clock.now()
             made = users.create(conn, now, username=username, name=name, role=_role(role), by=identity.actor)
             return _link(conn, made, identity)
 
     def _link(conn: Connection, user_id: int, identity: Identity) -> str:
-        role = users.get(conn, user_id).role
+        user = users.get(conn, user_id)
+        role = user.role
+        must_have(identity, SCOPES_OF[role], f"a link of {user.username}")
         token = links.create(conn, console.clock.now(), user=user_id, role=role, by=identity.actor)
         return f"{console.settings.url}/sign-in/link/{token}"
 
@@ -100,6 +104,7 @@ def router(console: Console) -> APIRouter:
     @routes.post("/settings/users/{user_id}/role")
     async def role(request: Request, identity: Admin, user_id: RowNumber, role: Field = "") -> Response:
         def change() -> str:
+            must_have(identity, SCOPES_OF[_role(role)], f"the role {role}")
             with console.store.write() as conn:
                 users.change_role(conn, console.clock.now(), user_id, _role(role), by=identity.actor)
                 return f"{users.get(conn, user_id).username} is {role} now."
@@ -119,6 +124,8 @@ def router(console: Console) -> APIRouter:
     async def enable(request: Request, identity: Admin, user_id: RowNumber) -> Response:
         def change() -> str:
             with console.store.write() as conn:
+                user = users.get(conn, user_id)
+                must_have(identity, SCOPES_OF[user.role], user.username)
                 users.enable(conn, console.clock.now(), user_id, by=identity.actor)
                 return f"{users.get(conn, user_id).username} may sign in again."
 

@@ -87,7 +87,7 @@ def router(console: Console) -> APIRouter:
         request: Request, identity: Reader, current: Field = "", new: Field = "", again: Field = ""
     ) -> Response:
         try:
-            await run_in_threadpool(change, identity, current, new, again, _address(request))
+            await console.password_threads.run(change, identity, current, new, again, _address(request))
         except ThrottledError as error:
             wait = about(error.retry_after.total_seconds())
             return await show(
@@ -105,18 +105,21 @@ def router(console: Console) -> APIRouter:
             raise AccessError("the new password was not typed the same twice")
         passwords.check_strength(new, account.user.username)
         name = account.user.username
-        if account.needs_current:
+        with passwords.turn():  # one after the other, so that many guesses at once gain nothing
             with console.store.read() as conn:
                 wait = failures.waiting(conn, console.clock.now(), name, True, address)
                 stored = users.password_hash_of(conn, account.user.id)
-            if wait > timedelta(0):
-                raise ThrottledError("too many attempts", wait)
-            if not passwords.matches(stored, current):
-                with console.store.write() as conn:
-                    failures.record(conn, console.clock.now(), name, True, address)
-                raise AccessError("the current password is wrong")
-        hashed = passwords.hash_password(new)
+            if account.needs_current:
+                if wait > timedelta(0):
+                    raise ThrottledError("too many attempts", wait)
+                if not passwords.compare(stored, current):
+                    with console.store.write() as conn:
+                        failures.record(conn, console.clock.now(), name, True, address)
+                    raise AccessError("the current password is wrong")
+            hashed = passwords.compute(new)
         with console.store.write() as conn:
+            if users.password_hash_of(conn, account.user.id, hold=True) != stored:
+                raise AccessError("the password was changed meanwhile; nothing was changed now")
             users.set_password_hash(
                 conn, console.clock.now(), account.user.id, hashed, by=identity.actor, keep=identity.session
             )

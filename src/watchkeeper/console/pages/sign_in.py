@@ -50,7 +50,7 @@ def router(console: Console) -> APIRouter:
         problem, status = NOT_OURS, 403
         if console.gate.own(request):
             try:
-                token = await run_in_threadpool(
+                token = await console.password_threads.run(
                     sign_in,
                     console.store,
                     console.clock,
@@ -99,13 +99,16 @@ def router(console: Console) -> APIRouter:
             return await console.page(
                 request, None, "sign_in.html", status=403, next="/", problem=NOT_OURS, username=""
             )
+        found = await run_in_threadpool(_peek, token)
+        run = console.password_threads.run if found and found[0] is None else run_in_threadpool
         try:
-            session = await run_in_threadpool(
+            session = await run(
                 _use, token, username.strip().lower(), name, password, request.headers.get("user-agent", "")
             )
         except AccessError as error:
+            status = 429 if isinstance(error, ThrottledError) else 400
             return await console.page(
-                request, None, "sign_in_link.html", status=400, first=True, name=name[:100],
+                request, None, "sign_in_link.html", status=status, first=True, name=name[:100],
                 problem=str(error), username=username[:64],
             )  # fmt: skip
         if session is None:
