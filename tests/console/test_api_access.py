@@ -195,3 +195,21 @@ def test_a_body_that_is_no_json(ask: Asking, body: bytes) -> None:
         headers={"Content-Type": "application/json"},
     )  # fmt: skip
     assert (refused.status, refused.json["errorType"]) == (400, "bad_data")
+
+
+def test_a_person_sets_their_own_password_and_a_token_has_none(ask: Asking) -> None:
+    path, first, second = "/api/account/password", "a first long password", "a second long password"
+    assert ask("PUT", path, {"new": "short"}).status == 400
+    assert ask("PUT", path, {"new": first}).status == 204
+    ask.clock.advance(31 * 60)  # the link with which they came in no longer counts
+    wrong = ask("PUT", path, {"current": "not it, not it", "new": second})
+    assert (wrong.status, wrong.json["error"]) == (400, "the current password is wrong")
+    assert ask("PUT", path, {"current": first, "new": second}).status == 204
+    statuses = [ask("PUT", path, {"current": f"guess {n} of them", "new": first}) for n in range(8)]
+    assert statuses[-1].status == 429
+    assert int(statuses[-1].headers["retry-after"]) > 0
+    refused = ask("PUT", path, {"new": first}, bearer=ask.token(Scope.READ))
+    assert (refused.status, refused.json["error"]) == (403, "a token has no password")
+    told = [entry for entry in ask.journal() if entry.kind.startswith("access.")]
+    assert first not in str(told)
+    assert second not in str(told)

@@ -57,6 +57,7 @@ OPERATIONS = {
     "testReceiver": RESPOND,
     "getRunbook": READ,
     "getRunbookDocument": READ,
+    "changeOwnPassword": READ,
     "listOwnSessions": READ,
     "endOwnSession": READ,
     "listUsers": ADMIN,

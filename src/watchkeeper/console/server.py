@@ -46,7 +46,7 @@ _OF_LINKS = {**_HEADERS, "Referrer-Policy": "strict-origin"}
 take the Origin away, by which browsers without TLS show that a form is ours."""
 _KINDS = {
     400: "bad_data", 403: "forbidden", 404: "not_found", 405: "bad_data", 408: "timeout", 409: "conflict",
-    413: "bad_data", 503: "unavailable",
+    413: "bad_data", 429: "throttled", 503: "unavailable",
 }  # fmt: skip
 
 

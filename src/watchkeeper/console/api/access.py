@@ -1,4 +1,4 @@
-"""Who asks, and who may: ``/api/whoami``, ``/api/sessions``, ``/api/users``, ``/api/tokens``.
+"""Who asks, and who may: ``/api/whoami``, ``/api/account``, ``/api/sessions``, ``/api/users`` and tokens.
 
 Always true: nobody gives a right that they do not have, be it by a token, an account or a link
 (tests/console/test_api_access.py).
@@ -6,23 +6,24 @@ Always true: nobody gives a right that they do not have, be it by a token, an ac
 
 from __future__ import annotations
 
+import math
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import APIRouter, HTTPException, Path, Request, Response
 from pydantic import Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from watchkeeper.access import links, sessions, tokens, users
-from watchkeeper.access.models import SCOPES_OF, Identity, Role, Scope
+from watchkeeper.access import links, own_password, sessions, tokens, users
+from watchkeeper.access.models import SCOPES_OF, Identity, Role, Scope, ThrottledError
 from watchkeeper.access.signing_in import end_sessions, sign_out
 from watchkeeper.access.tokens import ApiToken
 from watchkeeper.access.users import User as Account
 from watchkeeper.console.api.problems import CHANGES, Answer, Asked, problems, refusing
 from watchkeeper.console.api.values import IdInPath, Moment, Word
 from watchkeeper.console.console import Console
-from watchkeeper.console.gate import Admin, Known, Reader, must_have
+from watchkeeper.console.gate import Admin, ForbiddenError, Known, Reader, must_have
 
 Username = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 UsernameInPath = Annotated[str, Path(min_length=1, max_length=64)]
@@ -36,6 +37,13 @@ class WhoAmI(Answer):
     display: str
     role: Role | None
     scopes: list[Scope]
+
+
+class WantedPassword(Asked):
+    """A new password."""
+
+    current: str = Field("", max_length=2000, description="Empty for who has none, or came in by a link.")
+    new: str = Field(min_length=1, max_length=2000)
 
 
 class User(Answer):
@@ -213,6 +221,23 @@ def _own(console: Console) -> APIRouter:
     async def own(identity: Reader) -> Sessions:
         """Where you are signed in; nowhere, for a token."""
         return await run_in_threadpool(read, identity)
+
+    def change(identity: Identity, asked: WantedPassword, address: str) -> None:
+        try:
+            with refusing():
+                own_password.change(console.store, console.clock, identity, asked.current, asked.new, address)
+        except ThrottledError as error:
+            seconds = math.ceil(error.retry_after.total_seconds())
+            raise HTTPException(429, str(error), headers={"Retry-After": str(seconds)}) from None
+
+    @routes.put("/account/password", operation_id="changeOwnPassword", status_code=204, responses=CHANGES)
+    async def password(identity: Reader, asked: WantedPassword, request: Request) -> Response:
+        """Set your own password; your other sessions end. Only for a person who is signed in."""
+        if identity.user_id is None:
+            raise ForbiddenError("a token has no password")
+        address = request.client.host if request.client else "unknown"
+        await console.password_threads.run(change, identity, asked, address)
+        return Response(status_code=204)
 
     def finish(identity: Identity, session: str) -> Ended:
         before = read(identity).sessions

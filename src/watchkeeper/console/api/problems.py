@@ -9,7 +9,7 @@ from typing import Any, Literal
 from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
-from watchkeeper.access.models import AccessError
+from watchkeeper.access.models import AccessError, ThrottledError
 from watchkeeper.monitoring.silences import SilenceError
 from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.runbook.models.quantities import BadQuantityError
@@ -43,6 +43,7 @@ _SAID = {
     408: "The body did not arrive in time.",
     409: "It cannot be done as things stand; nothing was changed.",
     413: "The body is larger than 1 MiB.",
+    429: "Too many attempts; `Retry-After` says in how many seconds the next is looked at.",
     503: "A role or the store does not answer now; try again.",
 }
 
@@ -64,5 +65,7 @@ def refusing(status: int = 400) -> Iterator[None]:
     """What a section refuses is answered in its own words."""
     try:
         yield
+    except ThrottledError:
+        raise
     except (AccessError, OnCallError, SilenceError, BadQuantityError) as error:
         raise HTTPException(status, str(error)) from None

@@ -29,8 +29,9 @@ from watchkeeper.console.rendering import seen_other
 from watchkeeper.oncall import overrides
 from watchkeeper.oncall.ical import feed
 from watchkeeper.oncall.overrides import OnCallError, Stored, Wanted
-from watchkeeper.oncall.report import name_of, reach
+from watchkeeper.oncall.report import name_of, reach, ways_of
 from watchkeeper.oncall.rota import Override, Shift, shifts, whole_shifts
+from watchkeeper.oncall.verification import Verified, verified
 from watchkeeper.runbook.models.people import Rota
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store.clock import from_us
@@ -69,21 +70,28 @@ def ways(runbook: Runbook, contact_id: str | None) -> list[tuple[str, str, str]]
     return found
 
 
+def _proofs(runbook: Runbook, contact_id: str, proved: Verified) -> list[tuple[str, datetime | None]]:
+    """The ways that page somebody, each with when a code came back through it last."""
+    contact = runbook.contact(contact_id)
+    return ways_of(contact, runbook, proved) if contact else []
+
+
 def router(console: Console) -> APIRouter:
     """``/oncall``, ``/oncall/overrides`` and ``/oncall/{rota}.ics``."""
     routes = APIRouter(include_in_schema=False)
 
-    def look(runbook: Runbook, rota: Rota, now: datetime) -> tuple[list[Stored], list[Shift]]:
+    def look(runbook: Runbook, rota: Rota, now: datetime) -> tuple[list[Stored], list[Shift], Verified]:
         first = calendar.first_day(now, rota.timezone)
         begin = calendar.midnight(first, rota.timezone)
         end = calendar.midnight(first + timedelta(weeks=WEEKS), rota.timezone)
         with console.store.read() as conn:
             made = overrides.upcoming(conn, now)
             standing = overrides.standing(conn, runbook, rota.id, begin.astimezone(UTC))
+            proved = verified(conn)
         found = whole_shifts(rota, standing, begin, end)
         if any(shift.endless for shift in found):
             found = shifts(rota, standing, begin, end)  # a gap without end is shown as far as the page goes
-        return made, found
+        return made, found, proved
 
     async def show(
         request: Request,
@@ -99,13 +107,14 @@ def router(console: Console) -> APIRouter:
         runbook = picture.policy.runbook if picture.policy else None
         if runbook is not None and runbook.oncall.rotas:
             rota = _chosen(runbook, wanted)
-            made, found = await run_in_threadpool(look, runbook, rota, picture.at)
+            made, found, proved = await run_in_threadpool(look, runbook, rota, picture.at)
             first = calendar.first_day(picture.at, rota.timezone)
             context |= _context(picture, runbook, rota, made, found)
             context |= {
                 "weeks": calendar.weeks(found, first, WEEKS, rota.timezone),
                 "feed": f"{console.settings.url}/oncall/{rota.id}.ics",
                 "me": own_contact(picture, identity),
+                "proofs": lambda contact: _proofs(runbook, contact, proved),
             }
         return await console.page(request, identity, "oncall.html", status=status, picture=picture, **context)
 

@@ -8,13 +8,12 @@ nobody ends a session that is not theirs; a guess here counts as a guess at the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from watchkeeper.access import failures, links, passwords, sessions, users
+from watchkeeper.access import own_password, passwords, sessions, users
 from watchkeeper.access.models import AccessError, Identity, ThrottledError
 from watchkeeper.access.sessions import Session
 from watchkeeper.access.signing_in import sign_out
@@ -46,11 +45,11 @@ def router(console: Console) -> APIRouter:
             return None
         now = console.clock.now()
         with console.store.read() as conn:
-            user = users.get(conn, identity.user_id)
-            open_ = sessions.of_user(conn, now, identity.user_id)
-        mine = next((one for one in open_ if one.token_hash == identity.session), None)
-        by_link = mine is not None and mine.via == "link" and now - mine.created_at <= links.LIFETIME
-        return Account(user, open_, user.has_password and not by_link)
+            return Account(
+                users.get(conn, identity.user_id),
+                sessions.of_user(conn, now, identity.user_id),
+                own_password.needs_current(conn, console.clock, identity),
+            )
 
     async def show(request: Request, identity: Identity, *, status: int = 200, problem: str = "") -> Response:
         account = await run_in_threadpool(look, identity)
@@ -98,31 +97,11 @@ def router(console: Console) -> APIRouter:
         return seen_other("/settings", "The password is changed; your other sessions have ended.")
 
     def change(identity: Identity, current: str, new: str, again: str, address: str) -> None:
-        account = look(identity)
-        if account is None:
+        if identity.user_id is None:
             raise ForbiddenError("a token has no password")
         if new != again:
             raise AccessError("the new password was not typed the same twice")
-        passwords.check_strength(new, account.user.username)
-        name = account.user.username
-        with passwords.turn():  # one after the other, so that many guesses at once gain nothing
-            with console.store.read() as conn:
-                wait = failures.waiting(conn, console.clock.now(), name, True, address)
-                stored = users.password_hash_of(conn, account.user.id)
-            if account.needs_current:
-                if wait > timedelta(0):
-                    raise ThrottledError("too many attempts", wait)
-                if not passwords.compare(stored, current):
-                    with console.store.write() as conn:
-                        failures.record(conn, console.clock.now(), name, True, address)
-                    raise AccessError("the current password is wrong")
-            hashed = passwords.compute(new)
-        with console.store.write() as conn:
-            if users.password_hash_of(conn, account.user.id, hold=True) != stored:
-                raise AccessError("the password was changed meanwhile; nothing was changed now")
-            users.set_password_hash(
-                conn, console.clock.now(), account.user.id, hashed, by=identity.actor, keep=identity.session
-            )
+        own_password.change(console.store, console.clock, identity, current, new, address)
 
     @routes.post("/settings/sessions/end")
     async def end(identity: Reader, session: Annotated[str, Form(max_length=64)] = "") -> Response:
