@@ -123,3 +123,32 @@ def test_without_a_script_every_page_reads_and_works(browser: Browser, site: Sit
     page.goto(f"{site.serving.url}/explore?expr=up&range=15m")
     assert "shop" in page.content()
     context.close()
+
+
+NOTES = """
+window.notes = [];
+window.Notification = class {
+  static permission = "granted";
+  static requestPermission() { return Promise.resolve("granted"); }
+  constructor(title, options) { window.notes.push([title, options.body, options.tag]); }
+};
+"""
+"""What a browser shows outside of its window cannot be looked at; this notes what it is asked to show."""
+
+
+def test_a_browser_shows_pages_to_whoever_asked_for_it(
+    browser: Browser, night: tuple[Site, FakePagerDuty]
+) -> None:
+    site, _ = night
+    with looking(browser, site.link(), "desktop", "light") as seen:
+        page = seen.page
+        page.add_init_script(NOTES)
+        page.goto(f"{site.serving.url}/settings")
+        page.get_by_role("button", name="Notify me in this browser").click()
+        expect(page.get_by_role("button", name="Stop notifying")).to_be_visible()
+        page.goto(f"{site.serving.url}/oncall")
+        site.shop.error_ratio = 0.5
+        until(lambda: page.wait_for_timeout(200) or page.evaluate("window.notes"), 40, "a notification")
+        ((title, body, tag), *_) = page.evaluate("window.notes")
+        assert title.startswith("HTTP error rate (5xx)")
+        assert (body, len(tag)) == ("firing", 16)

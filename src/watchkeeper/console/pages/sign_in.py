@@ -115,7 +115,7 @@ def router(console: Console) -> APIRouter:
             return await console.page(
                 request, None, "sign_in.html", status=410, next="/", problem=USED_UP, username=""
             )
-        response = seen_other("/", "Signed in.")
+        response = seen_other("/")
         console.gate.remember(response, session)
         return response
 
