@@ -271,3 +271,29 @@ def test_nobody_answers(address: str) -> None:
     answer = CliRunner().invoke(app, ["alerts", "--server", address])
     assert answer.exit_code == 1
     assert "no Watchkeeper answers at" in answer.stderr or "is no address" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "answered",
+    [
+        b"SSH-2.0-OpenSSH_9.2p1\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 503 Gone\r\nContent-Length: 100\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    ],
+)
+def test_what_speaks_no_http_or_breaks_off_is_said_in_a_sentence(answered: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer_once() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(answered)
+
+        threading.Thread(target=answer_once, daemon=True).start()
+        address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        answer = CliRunner().invoke(app, ["alerts", "--server", address])
+    assert answer.exit_code == 1
+    assert isinstance(answer.exception, SystemExit), answer.exception
+    assert "is no Watchkeeper" in answer.stderr

@@ -32,3 +32,33 @@ def test_however_many_look_the_role_is_asked_once_a_second(tmp_path: Path) -> No
 
     asyncio.run(scenario())
     on.store.close()
+
+
+def test_what_was_changed_while_a_picture_was_being_made_is_in_the_next(tmp_path: Path) -> None:
+    on = Grounds(tmp_path, ManualClock(datetime(2026, 1, 5, 9, 0, tzinfo=UTC)))
+    told: list[asyncio.Future[bytes]] = []
+
+    class Slow(Answering):
+        async def watch(self, *_: object) -> bytes:
+            told.append(asyncio.get_running_loop().create_future())
+            return await told[-1]
+
+    pictures = Console(on.settings, on.store, Slow(), on.clock).pictures
+
+    async def scenario() -> None:
+        before = asyncio.create_task(pictures.now())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        pictures.outdated()
+        after = asyncio.create_task(pictures.now())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(told) == 2
+        told[1].set_result(b'{"at": "after"}')
+        assert (await after).overview == {"at": "after"}
+        told[0].set_result(b'{"at": "before"}')
+        assert (await before).overview == {"at": "before"}
+        assert (await pictures.now()).overview == {"at": "after"}
+
+    asyncio.run(scenario())
+    on.store.close()

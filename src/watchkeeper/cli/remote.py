@@ -63,6 +63,7 @@ class Remote:
         import urllib.error
         import urllib.parse
         import urllib.request
+        from http.client import HTTPException
 
         class NoRedirects(urllib.request.HTTPRedirectHandler):
             def redirect_request(self, *_: object, **__: object) -> None:
@@ -83,6 +84,10 @@ class Remote:
         except urllib.error.HTTPError as error:
             with error:
                 raise RemoteError(self._refusal(error)) from None
+        except HTTPException as error:  # SSH on that port, or the connection ended in the middle
+            raise RemoteError(
+                f"what answers at {self.address} is no Watchkeeper, or was cut off ({type(error).__name__})"
+            ) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
             raise RemoteError(
@@ -91,10 +96,11 @@ class Remote:
 
     def _refusal(self, error: HTTPError) -> str:
         import json
+        from http.client import HTTPException
 
         try:
             said = json.loads(_bounded(error))["error"]
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, OSError, HTTPException):
             said = None
         if 300 <= error.code < 400:
             return f"{self.address} leads on to {error.headers.get('Location')}; name that address instead"

@@ -102,8 +102,9 @@ class Pictures:
         return await asyncio.shield(self._making)
 
     def outdated(self) -> None:
-        """Something was changed here: the next who looks sees it."""
+        """Something was changed here: the next who looks sees it, also while a picture is being made."""
         self._made = -FRESH_SECONDS
+        self._making = None
 
     async def _make(self) -> Picture:
         begun = self._clock.monotonic()
@@ -114,7 +115,8 @@ class Pictures:
         except WireError as error:
             problems.append(f"Nothing is being watched right now: {error}.")
         picture = await run_in_threadpool(self._read, overview, problems)
-        self._picture, self._made = picture, begun
+        if self._making is asyncio.current_task():  # else something was changed since it was begun
+            self._picture, self._made = picture, begun
         return picture
 
     def _read(self, overview: dict[str, Any], problems: list[str]) -> Picture:
