@@ -148,7 +148,13 @@ def test_a_browser_shows_pages_to_whoever_asked_for_it(
         expect(page.get_by_role("button", name="Stop notifying")).to_be_visible()
         page.goto(f"{site.serving.url}/oncall")
         site.shop.error_ratio = 0.5
-        until(lambda: page.wait_for_timeout(200) or page.evaluate("window.notes"), 40, "a notification")
-        ((title, body, tag), *_) = page.evaluate("window.notes")
+
+        def noted() -> list[list[str]]:
+            page.wait_for_timeout(200)  # its events are told meanwhile
+            found: list[list[str]] = page.evaluate("window.notes")
+            return found
+
+        until(noted, 40, "a notification")
+        ((title, body, tag), *_) = noted()
         assert title.startswith("HTTP error rate (5xx)")
         assert (body, len(tag)) == ("firing", 16)
