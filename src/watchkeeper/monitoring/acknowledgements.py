@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -25,6 +25,8 @@ from watchkeeper.store.models import alerts, outbox
 FORGOTTEN = "alert.acknowledgement_forgotten"
 ACTOR = "component:monitoring"
 REMEMBERED = 50
+SKEW = timedelta(minutes=1)
+"""How far the receiver's clock may be behind ours."""
 _KINDS = {
     Happened.ACKNOWLEDGED: "alert.acknowledged",
     Happened.UNACKNOWLEDGED: "alert.unacknowledged",
@@ -135,10 +137,16 @@ def record(conn: Connection, now: datetime, receiver: str, event: Inbound) -> in
     """Take ``event`` in, as part of the caller's transaction; returns how many alerts it is about."""
     query = select(alerts).where(alerts.c.group_key == event.dedup_key, alerts.c.state != "pending")
     rows = conn.execute(query.order_by(alerts.c.fingerprint)).all()
-    fresh = [row for row in rows if not _known(conn, row, event)]
+    fresh = [row for row in rows if _is_about(row, event) and not _known(conn, row, event)]
     for row in fresh:
         _take_in(conn, now, receiver, event, row)
     return len(rows)
+
+
+def _is_about(row: Row[Any], event: Inbound) -> bool:
+    """Whether the alert fired when it happened: nobody has acknowledged what joined the page later."""
+    late = event.happened is Happened.ACKNOWLEDGED and row.fired_at is not None
+    return not late or row.fired_at <= event.at + SKEW
 
 
 def _known(conn: Connection, row: Row[Any], event: Inbound) -> bool:
