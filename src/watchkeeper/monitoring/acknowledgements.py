@@ -73,22 +73,28 @@ def acknowledge(
     keys = sorted({row.group_key for row in chosen if row.group_key})
     shared = conn.execute(firing.where(alerts.c.group_key.in_(keys))).all()
     rows = {row.fingerprint: row for row in (*chosen, *shared)}
-    open_rows = [row for _, row in sorted(rows.items()) if row.acked_at is None]
-    for row in open_rows:
-        _acknowledge(conn, now, row, person, note, actor or f"person:{person}")
+    who = actor or f"person:{person}"
+    found = [row for _, row in sorted(rows.items()) if row.acked_at is None]
+    open_rows = [row for row in found if _acknowledge(conn, now, row, person, note, who)]
+    missed = [row.fingerprint for row in found if row not in open_rows]
+    faster = select(alerts.c.acked_by).where(alerts.c.fingerprint.in_(missed), alerts.c.acked_by.is_not(None))
+    already = {row.acked_by for row in rows.values() if row.acked_at is not None}
+    already |= set(conn.execute(faster).scalars()) if missed else set()
     told: set[str] = set()
     for key in sorted({row.group_key for row in open_rows if row.group_key}):
         told |= _tell(conn, now, key, f"acknowledged by {person}" + (f": {note}" if note else ""))
     return Acknowledged(
         tuple(sorted({row.alertname for row in open_rows})),
         tuple(sorted(told)),
-        tuple(sorted({row.acked_by for row in rows.values() if row.acked_at is not None})),
+        tuple(sorted(already)),
     )
 
 
-def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str, actor: str) -> None:
-    mine = alerts.c.fingerprint == row.fingerprint
-    conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person))
+def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str, actor: str) -> bool:
+    """Whether it is theirs now: on PostgreSQL somebody else may have taken it since ``row`` was read."""
+    mine = (alerts.c.fingerprint == row.fingerprint) & alerts.c.acked_at.is_(None)
+    if not conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person)).rowcount:
+        return False
     facts = {
         "summary": _SUMMARIES[Happened.ACKNOWLEDGED].format(actor=person, alert=row.alertname),
         "episode": row.episode,
@@ -98,6 +104,7 @@ def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, no
         facts["note"] = note
     kind = _KINDS[Happened.ACKNOWLEDGED]
     journal.append(conn, now, kind, actor, f"alert:{row.fingerprint}", facts)
+    return True
 
 
 def take_back(conn: Connection, now: datetime, key: str, why: str) -> None:
