@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,3 +171,37 @@ def test_no_text_leads_to_another_host(wanted: str) -> None:
     assert leads.startswith("/")
     assert not leads.startswith(("//", "/\\"))
     assert leads.isprintable()
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_whoever_reads_does_not_wait_for_those_who_write(tmp_path: Path, token: bool) -> None:
+    on = Grounds(tmp_path)
+    free, held = threading.Event(), threading.Event()
+
+    def write_for_long() -> None:
+        with on.store.write():
+            held.set()
+            free.wait(10)
+
+    writer = threading.Thread(target=write_for_long)
+    writer.start()
+    held.wait(10)
+    application = on.app(Answering())
+    headers = (
+        {"Authorization": f"Bearer {on.tokens[Role.VIEWER]}"}
+        if token
+        else {"Cookie": f"{NAME}={on.cookies[Role.VIEWER]}"}
+    )
+
+    async def ask() -> int:
+        transport = httpx.ASGITransport(application)
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8321") as client:
+            try:
+                async with asyncio.timeout(5):
+                    return (await client.get("/api/whoami", headers=headers)).status_code
+            finally:
+                free.set()
+
+    assert asyncio.run(ask()) == 200
+    writer.join()
+    on.store.close()

@@ -206,3 +206,24 @@ def test_the_first_load_is_small(on: Grounds) -> None:
     page = call(Answering(overview=overview()), "/", on=on).body
     static = sum(len(Pages().static[name]) for name in ("console.css", "console.js", "icon.svg"))
     assert len(page) + static < 200_000
+
+
+def test_a_page_that_burns_is_shown_also_while_no_runbook_can_be_read(tmp_path: Path) -> None:
+    burning = {
+        "fingerprint": "abc",
+        "alertname": "ApiErrorRatePage",
+        "severity": "page",
+        "state": "firing",
+        "inhibited_by": None,
+        "summary": "7 % of requests fail",
+        "fired_ms": 1_767_614_400_000,
+        "active_ms": 1_767_614_400_000,
+    }
+    on = Grounds(tmp_path)
+    roles = Answering(overview=json.dumps({"alerts": [burning]}).encode())
+    for path in ("/", "/alerts", "/nowhere"):
+        answer = call(roles, path, on=on, headers={"Accept": "text/html"})
+        assert answer.status in (200, 404), path
+        assert b"7 % of requests fail" in answer.body
+        assert b"No runbook is in force yet" in answer.body
+    on.store.close()

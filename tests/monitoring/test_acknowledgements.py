@@ -69,6 +69,17 @@ def test_an_acknowledgement_names_who_and_when_on_every_alert_of_the_group(store
     assert _kinds(store) == ["alert.acknowledged"] * 2
 
 
+def test_an_acknowledgement_that_comes_late_is_not_one_of_what_fired_after_it(store: Store) -> None:
+    """PagerDuty delivers again for hours what we could not take at once."""
+    with store.write() as conn:
+        fired = {"one": NOW - timedelta(minutes=5), "two": NOW + timedelta(minutes=5)}
+        for fingerprint, at in fired.items():
+            conn.execute(update(alerts).where(alerts.c.fingerprint == fingerprint).values(fired_at=at))
+    assert _take(store, _event(Happened.ACKNOWLEDGED)) == 2
+    assert _acked(store) == {"one": "Ada", "two": None, "other": None}
+    assert _kinds(store) == ["alert.acknowledged"]
+
+
 def test_the_same_event_delivered_again_changes_nothing(store: Store) -> None:
     _take(store, _event(Happened.ACKNOWLEDGED))
     _take(store, _event(Happened.UNACKNOWLEDGED, 2))

@@ -8,6 +8,7 @@ request that changes something and carries a cookie is taken only from our own p
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable, Collection
@@ -15,6 +16,7 @@ from datetime import datetime
 from typing import Annotated
 from urllib.parse import quote, urlsplit
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import Depends, HTTPException, Request, Response
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -31,6 +33,8 @@ SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 NAME = "watchkeeper-session"
 COOKIE_SECONDS = 14 * 86400
 NOTE_SECONDS = 60.0
+NOTE_PATIENCE_SECONDS = 0.2
+"""How long a request waits for the note that its session or token was used; it is written all the same."""
 MAX_TOKEN = 200
 """Longer than any token of ours: what is longer is not looked up."""
 
@@ -51,6 +55,8 @@ class Gate:
         self._clock = clock
         self._base = base
         self._noted: dict[str, float] = {}
+        self._notes: set[asyncio.Task[None]] = set()
+        self._notes_at_once = CapacityLimiter(1)
 
     @property
     def secure(self) -> bool:
@@ -70,27 +76,27 @@ class Gate:
         token = request.cookies.get(self.cookie)
         if not token or len(token) > MAX_TOKEN:
             return None
-        return await run_in_threadpool(self._session, token)
+        found = await run_in_threadpool(self._session, token)
+        if found is not None and found.session is not None and self._to_note(session := found.session):
+            await self._note_soon(lambda conn, now: sessions.seen(conn, now, session))
+        return found
 
     async def identify_token(self, token: str) -> Identity | None:
         """Whose API token ``token`` is; None for none that is good."""
-        return await run_in_threadpool(self._token, token)
+        found = await run_in_threadpool(self._token, token)
+        if found is not None and self._to_note(f"token {found.name}"):
+            await self._note_soon(lambda conn, now: tokens.used(conn, now, token))
+        return found
 
     def _token(self, token: str) -> Identity | None:
         if len(token) > MAX_TOKEN:
             return None
         with self._store.read() as conn:
-            found = tokens.identify(conn, self._clock.now(), token)
-        if found is not None and self._to_note(f"token {found.name}"):
-            self._note(lambda conn, now: tokens.used(conn, now, token))
-        return found
+            return tokens.identify(conn, self._clock.now(), token)
 
     def _session(self, token: str) -> Identity | None:
         with self._store.read() as conn:
-            found = sessions.identify(conn, self._clock.now(), token)
-        if found is not None and found.session is not None and self._to_note(session := found.session):
-            self._note(lambda conn, now: sessions.seen(conn, now, session))
-        return found
+            return sessions.identify(conn, self._clock.now(), token)
 
     def _to_note(self, key: str) -> bool:
         """Whether to write that ``key`` was used: once a minute, so that reading rarely waits for it."""
@@ -101,6 +107,13 @@ class Gate:
             self._noted.clear()
         self._noted[key] = now
         return True
+
+    async def _note_soon(self, write: Callable[[Connection, datetime], None]) -> None:
+        """Write it, apart from the threads of the pages, and wait for that only where it is soon done."""
+        task = asyncio.create_task(to_thread.run_sync(self._note, write, limiter=self._notes_at_once))
+        self._notes.add(task)
+        task.add_done_callback(self._notes.discard)
+        await asyncio.wait({task}, timeout=NOTE_PATIENCE_SECONDS)
 
     def _note(self, write: Callable[[Connection, datetime], None]) -> None:
         try:

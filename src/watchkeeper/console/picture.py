@@ -121,6 +121,8 @@ class Pictures:
 
     def _read(self, overview: dict[str, Any], problems: list[str]) -> Picture:
         now = self._clock.now()
+        for alert in overview.get("alerts", ()):
+            alert["acked_by"] = None  # as far as we know, also where the store cannot say
         try:
             policy = self._policy()
         except NoPolicyError as error:

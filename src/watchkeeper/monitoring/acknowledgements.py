@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
@@ -25,6 +25,8 @@ from watchkeeper.store.models import alerts, outbox
 FORGOTTEN = "alert.acknowledgement_forgotten"
 ACTOR = "component:monitoring"
 REMEMBERED = 50
+SKEW = timedelta(minutes=1)
+"""How far the receiver's clock may be behind ours."""
 _KINDS = {
     Happened.ACKNOWLEDGED: "alert.acknowledged",
     Happened.UNACKNOWLEDGED: "alert.unacknowledged",
@@ -71,22 +73,28 @@ def acknowledge(
     keys = sorted({row.group_key for row in chosen if row.group_key})
     shared = conn.execute(firing.where(alerts.c.group_key.in_(keys))).all()
     rows = {row.fingerprint: row for row in (*chosen, *shared)}
-    open_rows = [row for _, row in sorted(rows.items()) if row.acked_at is None]
-    for row in open_rows:
-        _acknowledge(conn, now, row, person, note, actor or f"person:{person}")
+    who = actor or f"person:{person}"
+    found = [row for _, row in sorted(rows.items()) if row.acked_at is None]
+    open_rows = [row for row in found if _acknowledge(conn, now, row, person, note, who)]
+    missed = [row.fingerprint for row in found if row not in open_rows]
+    faster = select(alerts.c.acked_by).where(alerts.c.fingerprint.in_(missed), alerts.c.acked_by.is_not(None))
+    already = {row.acked_by for row in rows.values() if row.acked_at is not None}
+    already |= set(conn.execute(faster).scalars()) if missed else set()
     told: set[str] = set()
     for key in sorted({row.group_key for row in open_rows if row.group_key}):
         told |= _tell(conn, now, key, f"acknowledged by {person}" + (f": {note}" if note else ""))
     return Acknowledged(
         tuple(sorted({row.alertname for row in open_rows})),
         tuple(sorted(told)),
-        tuple(sorted({row.acked_by for row in rows.values() if row.acked_at is not None})),
+        tuple(sorted(already)),
     )
 
 
-def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str, actor: str) -> None:
-    mine = alerts.c.fingerprint == row.fingerprint
-    conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person))
+def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, note: str, actor: str) -> bool:
+    """Whether it is theirs now: on PostgreSQL somebody else may have taken it since ``row`` was read."""
+    mine = (alerts.c.fingerprint == row.fingerprint) & alerts.c.acked_at.is_(None)
+    if not conn.execute(update(alerts).where(mine).values(acked_at=now, acked_by=person)).rowcount:
+        return False
     facts = {
         "summary": _SUMMARIES[Happened.ACKNOWLEDGED].format(actor=person, alert=row.alertname),
         "episode": row.episode,
@@ -96,6 +104,7 @@ def _acknowledge(conn: Connection, now: datetime, row: Row[Any], person: str, no
         facts["note"] = note
     kind = _KINDS[Happened.ACKNOWLEDGED]
     journal.append(conn, now, kind, actor, f"alert:{row.fingerprint}", facts)
+    return True
 
 
 def take_back(conn: Connection, now: datetime, key: str, why: str) -> None:
@@ -135,10 +144,16 @@ def record(conn: Connection, now: datetime, receiver: str, event: Inbound) -> in
     """Take ``event`` in, as part of the caller's transaction; returns how many alerts it is about."""
     query = select(alerts).where(alerts.c.group_key == event.dedup_key, alerts.c.state != "pending")
     rows = conn.execute(query.order_by(alerts.c.fingerprint)).all()
-    fresh = [row for row in rows if not _known(conn, row, event)]
+    fresh = [row for row in rows if _is_about(row, event) and not _known(conn, row, event)]
     for row in fresh:
         _take_in(conn, now, receiver, event, row)
     return len(rows)
+
+
+def _is_about(row: Row[Any], event: Inbound) -> bool:
+    """Whether the alert fired when it happened: nobody has acknowledged what joined the page later."""
+    late = event.happened is Happened.ACKNOWLEDGED and row.fired_at is not None
+    return not late or row.fired_at <= event.at + SKEW
 
 
 def _known(conn: Connection, row: Row[Any], event: Inbound) -> bool:
