@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BYTES = 1 << 20
 SECONDS = 10.0
 TOO_LARGE = f"the body is larger than {MAX_BYTES >> 20} MiB"
-TOO_SLOW = f"the body did not arrive within {SECONDS:g} s"
 
 
 class BodyError(Exception):
@@ -48,7 +47,7 @@ class BoundedBodies:
                 async with asyncio.timeout_at(end):
                     message = await receive()
             except TimeoutError:
-                raise HTTPException(408, TOO_SLOW) from None
+                raise HTTPException(408, f"the body did not arrive within {SECONDS:g} s") from None
             size += len(message.get("body", b""))
             whole = not message.get("more_body", False)
             if size > MAX_BYTES:

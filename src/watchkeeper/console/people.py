@@ -18,7 +18,7 @@ from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.oncall.wording import read_moment
 from watchkeeper.runbook.models.people import Contact
 
-RowNumber = Annotated[int, Path(ge=1, le=2**63 - 1)]
+RowNumber = Annotated[int, Path(ge=1, le=2**62)]
 """A number in an address that names a row of the store."""
 
 

@@ -8,7 +8,8 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
 
-LARGEST_ID = 2**63 - 1
+LARGEST_ID = 2**62
+"""Numbers beside it still fit a column of the store."""
 
 
 def _storable(text: str) -> str:

@@ -6,11 +6,13 @@ somebody has, is told so and nothing is changed (tests/console/test_alert.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
+from markupsafe import Markup
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
@@ -20,6 +22,7 @@ from watchkeeper.console.alert_story import Story
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader, Responder, local_path
 from watchkeeper.console.pages.alerts import Row, is_silence, kind_of, short_labels
+from watchkeeper.console.picture import Picture
 from watchkeeper.console.policy import Policy
 from watchkeeper.console.rendering import seen_other
 from watchkeeper.console.signal_charts import alert_chart
@@ -86,6 +89,31 @@ def _name(identity: Identity) -> str:
     return identity.name if identity.kind == "person" else identity.actor
 
 
+Looked = tuple[Story, CompiledRule | None, tuple[Markup | None, str]]
+"""The story of an alert, the rule that it is of, its chart and why there is none."""
+
+
+class _Looks:
+    """What everybody sees who looks at one alert while one picture stands: read and drawn once for all.
+
+    Always true: a look belongs to the picture of the page around it, so after a change here it is made anew.
+    """
+
+    def __init__(self, look: Callable[[Picture, str, str], Coroutine[Any, Any, Looked]]) -> None:
+        self._look = look
+        self._picture: Picture | None = None
+        self._known: dict[tuple[str, str], asyncio.Task[Looked]] = {}
+
+    async def at(self, picture: Picture, fingerprint: str, episode: str) -> Looked:
+        """The look at that life of the alert. Raises what :meth:`look` raises."""
+        if picture is not self._picture:
+            self._picture, self._known = picture, {}
+        key = (fingerprint, episode)
+        if key not in self._known:
+            self._known[key] = asyncio.create_task(self._look(picture, fingerprint, episode))
+        return await asyncio.shield(self._known[key])
+
+
 def router(console: Console) -> APIRouter:
     """``/alerts/<fingerprint>`` and what can be done there."""
     routes = APIRouter(include_in_schema=False)
@@ -99,6 +127,13 @@ def router(console: Console) -> APIRouter:
             raise HTTPException(404, UNKNOWN)
         return found
 
+    async def look(picture: Picture, fingerprint: str, episode: str) -> Looked:
+        story = await run_in_threadpool(read, fingerprint, episode)
+        rule = rule_of(picture.policy, {"alertname": story.alert.alertname, **story.alert.labels})
+        return story, rule, await alert_chart(console.roles, story, rule, picture)
+
+    looks = _Looks(look)
+
     async def show(
         request: Request,
         identity: Identity,
@@ -109,10 +144,8 @@ def router(console: Console) -> APIRouter:
         problem: str = "",
         note: str = "",
     ) -> Response:
-        story = await run_in_threadpool(read, fingerprint, episode)
         picture = await console.pictures.now()
-        rule = rule_of(picture.policy, {"alertname": story.alert.alertname, **story.alert.labels})
-        drawn, chart_problem = await alert_chart(console.roles, story, rule, picture)
+        story, rule, (drawn, chart_problem) = await looks.at(picture, fingerprint, episode)
         return await console.page(
             request,
             identity,
