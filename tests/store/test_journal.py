@@ -20,6 +20,7 @@ from watchkeeper.store import journal
 from watchkeeper.store.database import FILE_NAME, Store, open_store
 from watchkeeper.store.errors import JournalError
 from watchkeeper.store.journal import Anchor, Draft, Filter
+from watchkeeper.store.models import journal as table
 from watchkeeper.store.redaction import MASK
 
 
@@ -342,7 +343,7 @@ def test_a_question_reads_no_more_of_the_journal_than_it_must(
     store: Store, now: datetime, wanted: Filter, reads: str
 ) -> None:
     _fill(store, now)
-    query = journal._matching(wanted).order_by(journal.journal.c.seq.desc()).limit(10)
+    query = journal._matching(wanted).order_by(table.c.seq.desc()).limit(10)
     with store.read() as conn:
         plan = conn.exec_driver_sql(
             "EXPLAIN QUERY PLAN "
