@@ -15,7 +15,7 @@ PAGES = {
     "alerts": "/alerts",
     "alerts-history": "/alerts?state=history",
     "signal": "/signals/api/error-rate",
-    "explore": "/explore?expr=rate(http_requests_total[1m])&range=15m",
+    "explore": "/explore?query=rate(http_requests_total[1m])&range=15m",
     "targets": "/targets",
     "rules": "/rules",
     "oncall": "/oncall",
