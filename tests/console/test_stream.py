@@ -82,6 +82,26 @@ def test_whoever_comes_back_is_told_at_once_that_something_happened_meanwhile(
     asyncio.run(scenario())
 
 
+def test_what_happens_while_news_are_sent_is_told_next(
+    on: Grounds, stream: Stream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that takes its time with one event does not wait for something else to hear of another."""
+    monkeypatch.setattr(module, "EVALUATED_SECONDS", 3600.0)
+
+    async def scenario() -> None:
+        events = stream.events(await asyncio.to_thread(happen, on) - 1, yes)
+        assert (await anext(events)).startswith(b"retry")
+        first_seq = (await first(events, "journal"))["seq"]  # the stream stands where it sends this
+        seq = await asyncio.to_thread(happen, on)
+        while stream._state.seq < seq:
+            await asyncio.sleep(0.01)
+        said = await first(events, "journal")
+        assert (said["seq"], first_seq) == (seq, seq - 1)
+        await events.aclose()
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize(
     ("kind", "facts", "told"),
     [

@@ -81,9 +81,9 @@ class Stream:
                     if not await still_may():
                         return
                     asked = self._clock.monotonic()
+                changed = self._changed  # before looking: what comes while news are sent is not lost
                 for event in self._news(seen):
                     yield event
-                changed = self._changed
                 try:
                     async with asyncio.timeout(COMMENT_SECONDS):
                         await changed.wait()
