@@ -55,13 +55,13 @@ def hash_password(text: str) -> str:
         return compute(text)
 
 
-def matches(hash: str | None, text: str) -> bool:  # noqa: A002  # the field's word
-    """Whether ``text`` is the password kept as ``hash``; never for ``None``, in the same time.
+def matches(stored: str | None, text: str) -> bool:
+    """Whether ``text`` is the password kept as ``stored``, a hash; never for ``None``, in the same time.
 
     CPU heavy; outside any transaction.
     """
     with turn():
-        return compare(hash, text)
+        return compare(stored, text)
 
 
 def compute(text: str) -> str:
@@ -69,24 +69,24 @@ def compute(text: str) -> str:
     return _hasher.hash(_bytes(text))
 
 
-def compare(hash: str | None, text: str) -> bool:  # noqa: A002
+def compare(stored: str | None, text: str) -> bool:
     """:func:`matches` for who holds a turn already.
 
     Raises :class:`AccessError` where it cannot be said: no memory for it, a hash that is damaged.
     """
     given = _bytes(text)
-    usable = hash is not None and len(given) <= LONGEST_BYTES
+    usable = stored is not None and len(given) <= LONGEST_BYTES
     try:
-        return _hasher.verify(hash if usable and hash else NOBODY, given[:LONGEST_BYTES]) and usable
+        return _hasher.verify(stored if usable and stored else NOBODY, given[:LONGEST_BYTES]) and usable
     except (VerifyMismatchError, InvalidHashError):
         return False
     except VerificationError as error:
         raise AccessError(f"the password could not be verified ({error}); nothing was decided") from error
 
 
-def needs_rehash(hash: str) -> bool:  # noqa: A002
-    """Whether ``hash`` was made with other parameters than those of today."""
-    return _hasher.check_needs_rehash(hash)
+def needs_rehash(stored: str) -> bool:
+    """Whether the hash ``stored`` was made with other parameters than those of today."""
+    return _hasher.check_needs_rehash(stored)
 
 
 def check_strength(text: str, username: str) -> None:

@@ -113,6 +113,7 @@ def _unsettled(conn: Connection, runbook: Runbook, now: datetime) -> Iterator[st
         except StoreError:
             raise
         except Exception:
+            # As in look(): the other pages are decided all the same.
             log.exception("PAGE %s cannot be decided, because of a defect of Watchkeeper", page.dedup_key)
             continue
         if after != before or events:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SERVER_VARIABLE = "WATCHKEEPER_SERVER"
 TOKEN_VARIABLE = "WATCHKEEPER_TOKEN"  # noqa: S105 - the variable's name
-TOKEN_FILE_VARIABLE = "WATCHKEEPER_TOKEN_FILE"  # noqa: S105
+TOKEN_FILE_VARIABLE = "WATCHKEEPER_TOKEN_FILE"  # noqa: S105 - as above
 SECONDS = 10.0
 LARGEST_ANSWER = 64 << 20
 SERVER_HELP = (
@@ -78,7 +78,7 @@ class Remote:
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         try:
-            request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 - checked
+            request = urllib.request.Request(address, data, headers, method=method)  # noqa: S310 - http or https: see __init__
             with urllib.request.build_opener(NoRedirects).open(request, timeout=SECONDS) as answer:
                 return _bounded(answer), answer.headers
         except urllib.error.HTTPError as error:

@@ -123,7 +123,7 @@ class Gate:
             log.warning("it could not be noted that a session or token was used: %s", error)
 
     def own(self, request: Request) -> bool:
-        """Whether the request comes from our own pages, or from no page at all."""
+        """Whether the request says that it comes from our own pages; one that says nothing does not."""
         site = request.headers.get("sec-fetch-site")
         if site is not None:
             return site == "same-origin"

@@ -15,9 +15,7 @@ from watchkeeper.store import journal, journal_search
 from watchkeeper.store.canonical import storable
 from watchkeeper.store.journal import Entry, Filter
 
-LARGEST_SEQ = 2**62
-"""Numbers beside it still fit a column of the store."""
-Seq = Annotated[int, Field(ge=0, le=LARGEST_SEQ)]
+Seq = Annotated[int, Field(ge=0, le=parameters.LARGEST_ID)]
 
 
 class Question(BaseModel):

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 from watchkeeper.store.clock import to_ms
 
+LARGEST_ID = 2**62
+"""Of what is numbered in the store; the numbers beside it still fit a column."""
 MAX_POINTS = 11_000
 """Steps between the first point and the last, as Prometheus counts: one point more than that is allowed."""
 _UNITS_MS = {

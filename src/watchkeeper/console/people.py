@@ -13,12 +13,13 @@ from typing import Annotated
 from fastapi import Path
 
 from watchkeeper.access.models import Identity
+from watchkeeper.console.parameters import LARGEST_ID
 from watchkeeper.console.picture import Picture
 from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.oncall.wording import read_moment
 from watchkeeper.runbook.models.people import Contact
 
-RowNumber = Annotated[int, Path(ge=1, le=2**62)]
+RowNumber = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 """A number in an address that names a row of the store."""
 
 

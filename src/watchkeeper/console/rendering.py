@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from watchkeeper.access.models import Identity, Scope
 from watchkeeper.console.picture import Picture
@@ -154,7 +154,6 @@ class Pages:
             timedelta=timedelta,
             in_zone=lambda moment, zone: moment.astimezone(ZoneInfo(zone)),
         )
-        self._templates.filters["clean"] = clean
         self._templates.filters["segment"] = lambda text: quote(str(text), safe="")
 
     def address(self, name: str) -> str:
@@ -226,13 +225,3 @@ def seen_other(where: str, said: str = "") -> Response:
 
 def _read_flash(cookie: str | None) -> str:
     return unquote(cookie)[:400] if cookie else ""
-
-
-def labels_of(labels: Mapping[str, str], without: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """Labels for a page, by name, each bounded."""
-    return [(name, clean(value)) for name, value in sorted(labels.items()) if name not in without]
-
-
-def joined(parts: Sequence[str]) -> Markup:
-    """Parts of a sentence, escaped, with commas between."""
-    return Markup(", ").join(escape(part) for part in parts)

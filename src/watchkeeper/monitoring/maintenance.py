@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from watchkeeper.monitoring.alerts import Alert, AlertState
+from watchkeeper.monitoring.alerts import Alert
 from watchkeeper.monitoring.inhibition import Inhibited
-from watchkeeper.monitoring.labels import predicate
-from watchkeeper.monitoring.silences import matcher
+from watchkeeper.monitoring.silences import matcher, quietened
 from watchkeeper.runbook.models.maintenance import MaintenanceWindow
 from watchkeeper.runbook.wall_clock import WEEKDAYS, instant
 
@@ -72,23 +71,15 @@ def in_maintenance(
     alerts: Iterable[Alert], windows: Sequence[MaintenanceWindow], now: datetime
 ) -> dict[str, Inhibited]:
     """The firing ones of ``alerts`` that an open window hides, by fingerprint; the first window speaks."""
-    openings = [
-        (opening, [(one.name, predicate(one)) for one in map(matcher, opening.window.match)])
-        for opening in open_windows(windows, now)
-    ]
-    quiet: dict[str, Inhibited] = {}
-    if not openings:
-        return quiet
-    for alert in alerts:
-        if alert.state is not AlertState.FIRING:
-            continue
-        labels = dict(alert.labels)
-        for opening, tests in openings:
-            if all(holds(labels.get(name, "")) for name, holds in tests):
-                reason = opening.window.reason or "planned maintenance"
-                quiet[alert.fingerprint] = Inhibited(PREFIX + opening.window.id, opening.name, reason)
-                break
-    return quiet
+    return quietened(
+        alerts,
+        [(map(matcher, opening.window.match), _why(opening)) for opening in open_windows(windows, now)],
+    )
+
+
+def _why(opening: Opening) -> Inhibited:
+    reason = opening.window.reason or "planned maintenance"
+    return Inhibited(PREFIX + opening.window.id, opening.name, reason)
 
 
 def _openings(window: MaintenanceWindow, start: datetime, end: datetime) -> Iterator[Opening]:

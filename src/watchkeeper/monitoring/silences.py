@@ -118,23 +118,31 @@ def matches(matchers: Sequence[Matcher], labels: Mapping[str, str]) -> bool:
 
 def silenced(alerts: Iterable[Alert], silences: Iterable[Silence], now: datetime) -> dict[str, Inhibited]:
     """The firing ones of ``alerts`` that stand under a silence, by fingerprint; the oldest silence speaks."""
-    standing = [
-        (one, [(m.name, predicate(m)) for m in one.matchers])
-        for one in sorted(silences, key=lambda one: one.id)
-        if one.stands(now)
-    ]
+    standing = (one for one in sorted(silences, key=lambda one: one.id) if one.stands(now))
+    return quietened(
+        alerts,
+        [
+            (one.matchers, Inhibited(f"silence:{one.id}", f"silence {one.id} of {one.owner}", one.reason))
+            for one in standing
+        ],
+    )
+
+
+def quietened(
+    alerts: Iterable[Alert], reasons: Sequence[tuple[Iterable[Matcher], Inhibited]]
+) -> dict[str, Inhibited]:
+    """The firing ones of ``alerts`` that matchers hold for, by fingerprint; the first reason speaks."""
+    tests = [([(one.name, predicate(one)) for one in matchers], why) for matchers, why in reasons]
     quiet: dict[str, Inhibited] = {}
-    if not standing:
+    if not tests:
         return quiet
     for alert in alerts:
         if alert.state is not AlertState.FIRING:
             continue
         labels = dict(alert.labels)
-        for silence, tests in standing:
-            if all(holds(labels.get(name, "")) for name, holds in tests):
-                quiet[alert.fingerprint] = Inhibited(
-                    f"silence:{silence.id}", f"silence {silence.id} of {silence.owner}", silence.reason
-                )
+        for wanted, why in tests:
+            if all(holds(labels.get(name, "")) for name, holds in wanted):
+                quiet[alert.fingerprint] = why
                 break
     return quiet
 

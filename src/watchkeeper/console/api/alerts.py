@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.access.models import Identity
-from watchkeeper.console import journal as reading
 from watchkeeper.console.api.journal import JournalPage, page_of
 from watchkeeper.console.api.problems import CHANGES, Answer, Asked, problems
 from watchkeeper.console.api.values import NameInPath, Sentence, Word
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader, Responder
+from watchkeeper.console.parameters import LARGEST_ID
 from watchkeeper.monitoring import acknowledgements, alert_list
 from watchkeeper.monitoring.alert_list import Listed
 from watchkeeper.store import journal_search
@@ -167,7 +167,7 @@ def router(console: Console) -> APIRouter:
     async def history(
         identity: Reader,
         fingerprint: NameInPath,
-        before: Annotated[int | None, Query(ge=0, le=reading.LARGEST_SEQ)] = None,
+        before: Annotated[int | None, Query(ge=0, le=LARGEST_ID)] = None,
     ) -> JournalPage:
         """Everything that the journal holds about one alert, newest first, 100 at a time."""
         return await run_in_threadpool(read_history, fingerprint, before)

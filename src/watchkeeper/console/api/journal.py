@@ -14,12 +14,13 @@ from watchkeeper.console import journal as reading
 from watchkeeper.console.api.problems import Answer, problems
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader
+from watchkeeper.console.parameters import LARGEST_ID
 from watchkeeper.store import journal, journal_search
 from watchkeeper.store.journal import Anchor, ChainReport, Entry
 from watchkeeper.store.journal_search import Found
 
 LONGEST_PAGE = 1000
-SeqInPath = Annotated[int, Path(ge=1, le=reading.LARGEST_SEQ, description="The entry's number.")]
+SeqInPath = Annotated[int, Path(ge=1, le=LARGEST_ID, description="The entry's number.")]
 
 
 class PagedQuestion(reading.Question):
@@ -142,7 +143,7 @@ def router(console: Console) -> APIRouter:
     @routes.get("/tail", operation_id="tailJournal", responses=problems())
     async def tail(
         identity: Reader,
-        after: Annotated[int, Query(ge=0, le=reading.LARGEST_SEQ, description="The last one you have.")] = 0,
+        after: Annotated[int, Query(ge=0, le=LARGEST_ID, description="The last one you have.")] = 0,
         limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 100,
     ) -> JournalTail:
         """What happened after an entry, oldest first: for programs that follow the journal."""

@@ -165,7 +165,7 @@ def router(console: Console) -> APIRouter:
     @routes.get("", operation_id="listSilences", responses=problems())
     async def listed(
         identity: Reader,
-        all: Annotated[bool, Query(description="Also the newest 200 that are over.")] = False,  # noqa: A002
+        all: Annotated[bool, Query(description="Also the newest 200 that are over.")] = False,  # noqa: A002 - the parameter's name
     ) -> Silences:
         """The silences that stand or are planned."""
         return await run_in_threadpool(read, all)

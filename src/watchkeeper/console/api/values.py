@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, StringConstraints
 
-LARGEST_ID = 2**62
-"""Numbers beside it still fit a column of the store."""
+from watchkeeper.console.parameters import LARGEST_ID
 
 
 def _storable(text: str) -> str:
@@ -30,4 +29,3 @@ Word = Annotated[str, StringConstraints(max_length=300), AfterValidator(_storabl
 Sentence = Annotated[str, StringConstraints(max_length=1000), AfterValidator(_storable)]
 IdInPath = Annotated[int, Path(ge=1, le=LARGEST_ID)]
 NameInPath = Annotated[str, Path(min_length=1, max_length=300)]
-Limit = Annotated[int, Field(ge=1, le=1000)]

@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from watchkeeper.console import journal as reading
 from watchkeeper.console.console import Console
 from watchkeeper.console.gate import Reader
-from watchkeeper.console.parameters import ParameterError
+from watchkeeper.console.parameters import LARGEST_ID, ParameterError
 from watchkeeper.store import journal_search
 from watchkeeper.store.journal import Filter
 
@@ -65,7 +65,7 @@ def router(console: Console) -> APIRouter:
 
     @routes.get("/journal/{seq}")
     async def one(
-        request: Request, identity: Reader, seq: Annotated[int, Path(ge=1, le=reading.LARGEST_SEQ)]
+        request: Request, identity: Reader, seq: Annotated[int, Path(ge=1, le=LARGEST_ID)]
     ) -> Response:
         found = await run_in_threadpool(read, seq)
         if found is None:

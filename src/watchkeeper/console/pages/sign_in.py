@@ -44,7 +44,7 @@ def router(console: Console) -> APIRouter:
         request: Request,
         username: Field = "",
         password: Field = "",
-        next: Field = "/",  # noqa: A002
+        next: Field = "/",  # noqa: A002 - the field's usual name
     ) -> Response:
         where = local_path(next)
         problem, status = NOT_OURS, 403
