@@ -273,7 +273,11 @@ class FakePagerDuty:
             protocol_version = "HTTP/1.1"
 
             def do_POST(self) -> None:
-                raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+                announced = int(self.headers.get("Content-Length", "0"))
+                raw = self.rfile.read(announced)
+                if len(raw) < announced:  # the sender died while it sent: no server takes that for a request
+                    self.close_connection = True
+                    return
                 path = urlsplit(self.path).path
                 if path != "/v2/enqueue":
                     self._operate(path)
