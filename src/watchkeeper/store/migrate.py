@@ -18,7 +18,7 @@ from sqlalchemy import Connection, inspect, text
 from watchkeeper.store.clock import Clock
 from watchkeeper.store.errors import StoreBusyError, StoreCorruptError, StoreError, StoreNewerError
 
-HEAD = "0007"
+HEAD = "0010"
 """The revision that this version writes and reads (a test holds it to the newest module)."""
 
 LOCK_SECONDS = 60.0

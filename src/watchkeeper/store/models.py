@@ -291,4 +291,208 @@ leases = Table(
     Column("expires_at", UtcMicros, nullable=False),
 )
 
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),  # <playbook>-<moment>, or <job>@<due> so that a schedule fires once
+    Column("playbook", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("subject", Text),  # what it is for: incident:12, alert:<fingerprint>, job:<name>
+    Column("definition", CanonicalJson, nullable=False),  # the playbook as it was when the run began
+    Column("definition_hash", Text, nullable=False),  # SHA-256, hex, of that
+    Column("inputs", CanonicalJson, nullable=False),
+    Column("state", Text, nullable=False),  # active | waiting | done | failed | aborted
+    Column("progress", CanonicalJson, nullable=False),  # what is recorded of each step, and where it stands
+    Column("answers", CanonicalJson, nullable=False),  # what people said that the runner has not read yet
+    Column("wakes", Integer, nullable=False),  # grows with every answer: none is lost while a run parks
+    Column("due_at", UtcMicros),  # when somebody must look at it; NULL: never by itself
+    Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
+    Column("owner", Text),
+    Column("epoch", Integer, nullable=False),  # fencing token: grows with every claim
+    Column("lease_expires_at", UtcMicros),
+    Column("started_at", UtcMicros, nullable=False),
+    Column("started_by", Text, nullable=False),
+    Column("ended_at", UtcMicros),
+    Column("problem", Text),  # why it waits or failed, for people
+    CheckConstraint("state IN ('active', 'waiting', 'done', 'failed', 'aborted')", name="state"),
+    Index("ix_runs_state_due_at", "state", "due_at"),
+    Index("ix_runs_subject", "subject"),
+    Index("ix_runs_playbook_started_at", "playbook", "started_at"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("title", Text, nullable=False),
+    Column("state", Text, nullable=False),  # open | mitigated | resolved | closed | merged
+    Column("severity", Text),  # of the runbook; NULL until triage
+    Column("service", Text),  # what it is about: alerts of the same join it
+    Column("env", Text),
+    Column("region", Text),
+    Column("scope", Text, nullable=False),  # affected scope, in words
+    Column("impact", Text, nullable=False),  # on customers, in words
+    Column("status", Text, nullable=False),  # investigating | identified | monitoring | resolved
+    Column("eta", Text, nullable=False),
+    Column("public", Integer, nullable=False),  # 1: the status page shows it
+    Column("components", CanonicalJson, nullable=False),  # which parts of the status page
+    Column("commander", Text),
+    Column("communications", Text),
+    Column("scribe", Text),
+    Column("detected_at", UtcMicros, nullable=False),  # the first signal crossed its line
+    Column("opened_at", UtcMicros, nullable=False),
+    Column("opened_by", Text, nullable=False),
+    Column("acknowledged_at", UtcMicros),
+    Column("acknowledged_by", Text),
+    Column("triaged_at", UtcMicros),
+    Column("mitigated_at", UtcMicros),
+    Column("resolved_at", UtcMicros),
+    Column("resolved_by", Text),
+    Column("closed_at", UtcMicros),
+    Column("closed_by", Text),
+    Column("merged_into", RowId, ForeignKey("incidents.id")),
+    Column("document", CanonicalJson, nullable=False),  # what people wrote, by section
+    Column("threads", CanonicalJson, nullable=False),  # where receivers keep what was said of it
+    Column("revision", Integer, nullable=False),  # grows with every change: two people never overwrite
+    CheckConstraint("state IN ('open', 'mitigated', 'resolved', 'closed', 'merged')", name="state"),
+    CheckConstraint("status IN ('investigating', 'identified', 'monitoring', 'resolved')", name="status"),
+    Index("ix_incidents_state", "state"),
+    Index("ix_incidents_opened_at", "opened_at"),
+    sqlite_autoincrement=True,  # people speak of incidents by their number
+)
+
+incident_alerts = Table(
+    "incident_alerts",
+    metadata,
+    Column("incident_id", RowId, ForeignKey("incidents.id"), primary_key=True),
+    Column("fingerprint", Text, primary_key=True),
+    Column("episode", Integer, primary_key=True),
+    Column("alertname", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("summary", Text, nullable=False),
+    Column("labels", CanonicalJson, nullable=False),
+    Column("clause", Text),
+    Column("active_at", UtcMicros),
+    Column("fired_at", UtcMicros),
+    Column("joined_at", UtcMicros, nullable=False),
+    Column("resolved_at", UtcMicros),
+    Column("because", Text, nullable=False),  # why it belongs to this incident
+    Index("ix_incident_alerts_fingerprint_episode", "fingerprint", "episode"),
+)
+
+alert_ratings = Table(
+    "alert_ratings",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("episode", Integer, primary_key=True),
+    Column("alertname", Text, nullable=False),
+    Column("service", Text),
+    Column("useful", Integer, nullable=False),  # 1: it was worth being woken for
+    Column("note", Text, nullable=False),
+    Column("at", UtcMicros, nullable=False),
+    Column("by", Text, nullable=False),
+    Index("ix_alert_ratings_at", "at"),
+)
+
+incident_updates = Table(
+    "incident_updates",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("incident_id", RowId, ForeignKey("incidents.id"), nullable=False),
+    Column("at", UtcMicros, nullable=False),
+    Column("by", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("severity", Text),
+    Column("impact", Text, nullable=False),
+    Column("eta", Text, nullable=False),
+    Column("note", Text, nullable=False),  # for engineers
+    Column("next_update_at", UtcMicros),
+    Column("said", CanonicalJson, nullable=False),  # {audience: the words it was told}
+    Index("ix_incident_updates_incident_id_id", "incident_id", "id"),
+    sqlite_autoincrement=True,  # the number is in the key by which receivers know it
+)
+
+follow_ups = Table(
+    "follow_ups",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("incident_id", RowId, ForeignKey("incidents.id"), nullable=False),
+    Column("title", Text, nullable=False),
+    Column("owner", Text),
+    Column("due_on", UtcMicros),
+    Column("url", Text),
+    Column("created_at", UtcMicros, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("done_at", UtcMicros),
+    Column("done_by", Text),
+    Index("ix_follow_ups_incident_id", "incident_id"),
+    Index("ix_follow_ups_done_at_due_on", "done_at", "due_on"),
+    sqlite_autoincrement=True,
+)
+
+deadlines = Table(
+    "deadlines",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("clause", Text, nullable=False),
+    Column("subject", Text, nullable=False),  # incident:12, drill:3
+    Column("title", Text, nullable=False),
+    Column("state", Text, nullable=False),  # running | met | missed | waived | void
+    Column("starts_at", UtcMicros, nullable=False),
+    Column("warn_at", UtcMicros, nullable=False),  # 80 % of its time
+    Column("due_at", UtcMicros, nullable=False),
+    Column("look_at", UtcMicros),  # when the next of these is; NULL: it is settled
+    Column("scheduled_at", UtcMicros, nullable=False),  # when look_at was set: shows a clock that went back
+    Column("warned_at", UtcMicros),
+    Column("settled_at", UtcMicros),
+    Column("settled_by", Text),
+    Column("reason", Text, nullable=False),
+    CheckConstraint("state IN ('running', 'met', 'missed', 'waived', 'void')", name="state"),
+    Index("ix_deadlines_look_at", "look_at"),
+    Index("ix_deadlines_subject_clause", "subject", "clause"),
+    sqlite_autoincrement=True,
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", RowId, primary_key=True, autoincrement=True),
+    Column("key", Text, nullable=False),  # whoever reports a change twice says the same
+    Column("kind", Text, nullable=False),  # deploy | configuration | launch | drill | maintenance
+    Column("at", UtcMicros, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("service", Text),
+    Column("env", Text),
+    Column("region", Text),
+    Column("version", Text),
+    Column("by", Text, nullable=False),
+    Column("url", Text),
+    Column("details", CanonicalJson, nullable=False),
+    Column("recorded_at", UtcMicros, nullable=False),
+    UniqueConstraint("key"),
+    Index("ix_changes_at", "at"),
+    sqlite_autoincrement=True,
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("due_at", UtcMicros, nullable=False),  # the next time it is to run
+    Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
+    Column("running_since", UtcMicros),
+    Column("running_due", UtcMicros),  # which of its times is being run
+    Column("attempt", Integer, nullable=False),  # of that time, from 1; 0: none
+    Column("owner", Text),
+    Column("epoch", Integer, nullable=False),  # fencing token: grows with every claim
+    Column("lease_expires_at", UtcMicros),
+    Column("last_due", UtcMicros),
+    Column("last_started_at", UtcMicros),
+    Column("last_ended_at", UtcMicros),
+    Column("last_outcome", Text),  # done | failed | timed out | refused | lost
+    Column("last_error", Text),
+    Column("paused_by", Text),
+    Index("ix_jobs_due_at", "due_at"),
+)
+
 APPEND_ONLY = (journal, journal_clauses)
