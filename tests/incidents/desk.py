@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -16,7 +18,7 @@ from watchkeeper.runbook.loading import load_bytes
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
-from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.database import FILE_NAME, Store, open_store
 from watchkeeper.store.models import outbox
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -72,11 +74,26 @@ def runbook_of(text: str = TEXT) -> Runbook:
     return load_bytes("runbook.yaml", text.encode()).runbook
 
 
+@cache
+def _empty_store() -> bytes:
+    """The file of a store in which nothing is; made once, because every migration takes its time."""
+    with TemporaryDirectory() as place:
+        open_store(place, ManualClock(NOW)).close()
+        return (Path(place) / FILE_NAME).read_bytes()
+
+
+def _begin_with_an_empty_store(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / FILE_NAME).exists():
+        (directory / FILE_NAME).write_bytes(_empty_store())
+
+
 class Desk:
     """A store, a clock, a runbook, and short ways to what people do."""
 
     def __init__(self, directory: Path | str, text: str = TEXT) -> None:
         self.clock = ManualClock(NOW)
+        _begin_with_an_empty_store(Path(directory))
         self.store: Store = open_store(directory, self.clock)
         self.runbook = runbook_of(text)
         self.acknowledged: list[tuple[str, ...]] = []

@@ -11,7 +11,7 @@ import re
 
 _MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 _LINK = re.compile(r"\](\s*)\((?!https?://)", re.IGNORECASE)
-_HEADING = re.compile(r"^(\s{0,3})#{1,6}(?=\s|$)", re.MULTILINE)
+_HEADING = re.compile(r"^([ \t]*)#", re.MULTILINE)
 _RULE = re.compile(r"^(\s{0,3})(=+|-+)\s*$", re.MULTILINE)
 _FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})", re.MULTILINE)
 
@@ -28,7 +28,7 @@ def block(text: str) -> str:
     shown = _entities(shown)
     shown = shown.replace("![", "!\\[").replace("]:", "]\\:")
     shown = _LINK.sub(r"]\1\\(", shown)
-    shown = _HEADING.sub(lambda found: f"{found.group(1)}\\#", shown)
+    shown = _HEADING.sub(r"\1\\#", shown)
     shown = _RULE.sub(lambda found: f"{found.group(1)}\\{found.group(2)}", shown)
     if len(_FENCE.findall(shown)) % 2:  # a block of code that never ends would swallow what comes after it
         shown += "\n```"
