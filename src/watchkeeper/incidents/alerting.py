@@ -2,7 +2,7 @@
 transaction.
 
 Always true here: an episode of an alert that belongs to an incident is not taken in a second time, so that
-what is heard twice changes nothing (tests/incidents/test_alerting.py, tests/app/test_responding_crashes.py).
+what is heard twice changes nothing (tests/app/test_responding.py, test_responding_crashes.py).
 """
 
 from __future__ import annotations

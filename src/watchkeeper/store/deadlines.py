@@ -186,9 +186,9 @@ def meet(
         one, _ = _realigned(known, now)
         late = now > one.due_at
         state, reason = (State.MISSED, f"late: {what}") if late else (State.MET, what)
-        if clause in waivers:
-            state, reason = State.WAIVED, waivers[clause]
-        found.append(_settle(conn, now, one, state, actor, reason))
+        if clause in waivers:  # the runbook let it go, not this person
+            state, reason = State.WAIVED, f"{waivers[clause]}; {what}"
+        found.append(_settle(conn, now, one, state, ACTOR if clause in waivers else actor, reason))
     return found
 
 
