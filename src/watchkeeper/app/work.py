@@ -94,7 +94,7 @@ def run_work(settings: Settings) -> int:
     clock = SystemClock()
     try:
         runbook = inforce.choose(settings).loaded.runbook
-        store = open_store(settings.data, clock)
+        store = open_store(settings.state, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1

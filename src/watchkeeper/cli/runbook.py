@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, state
 
 if TYPE_CHECKING:
     from watchkeeper.monitoring.compile import Compiled
@@ -133,6 +133,7 @@ def status(
         Path | None,
         typer.Option("--data", help=DATA_HELP),
     ] = None,
+    store_url: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every clause: its verdict, the last evidence, and when the next is due."""
@@ -141,7 +142,7 @@ def status(
 
     with _problems_shown():
         found = clauses(_load_or_default(runbook, overlay).runbook)
-    evidence, note = _evidence(data_directory(data))
+    evidence, note = _evidence(data, store_url)
     now = _now()
     rows = clause_statuses(found, evidence, now)
     if as_json:
@@ -227,18 +228,19 @@ def _result_labels() -> Callable[[str], frozenset[str] | None]:
     return lambda text: result_labels(parse(text))
 
 
-def _evidence(data: Path) -> tuple[dict[str, Any], str]:
+def _evidence(data: Path | None, store_url: str | None) -> tuple[dict[str, Any], str]:
     """The latest evidence of each clause, and a note when there is none to be had."""
+    from watchkeeper.app.settings import SettingsError
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError, StoreMissingError
     from watchkeeper.store.evidence import latest_verdicts
 
     try:
-        with open_existing(data) as store:
+        with open_existing(state(data, store_url)) as store:
             return dict(latest_verdicts(store)), ""
     except StoreMissingError as error:
         return {}, f"no evidence: {error}. Every clause is unknown."
-    except StoreError as error:
+    except (SettingsError, StoreError) as error:
         return {}, f"the evidence cannot be read: {error}. Every clause is unknown."
 
 

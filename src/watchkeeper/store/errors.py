@@ -34,5 +34,9 @@ class StoreBusyError(StoreError):
     """Another process held the store for longer than we wait."""
 
 
+class StoreUnreachableError(StoreError):
+    """No answer, or the connection broke: what was just being committed is there whole or not at all."""
+
+
 class JournalError(StoreError):
     """An entry that the journal does not take."""
