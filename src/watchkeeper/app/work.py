@@ -1,9 +1,9 @@
-"""The role ``work``: delivers what the outbox holds and escalates pages, until told to stop.
+"""The role ``work``: delivers what the outbox holds, escalates pages and runs jobs, until told to stop.
 
-Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery or
-escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
-evaluation on this machine enqueued is sent at once, because the role is woken (tests/app/test_work.py); what
-came from elsewhere, at the next poll.
+Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery,
+escalation or the scheduler ends by itself, so does the role, to be begun anew (tests/app/test_work.py,
+test_serve.py); what an evaluation on this machine enqueued is sent at once, because the role is woken
+(tests/app/test_work.py); what came from elsewhere, at the next poll.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
+from watchkeeper.app.jobs import jobs_of
 from watchkeeper.app.metrics import families_json, new_registry
+from watchkeeper.app.scheduling import Scheduling
 from watchkeeper.app.settings import Settings
 from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
@@ -91,6 +93,7 @@ class Work:
         self.deliverer = Deliverer(store, (), clock)
         self.escalating = Escalating(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
+        self.scheduling = Scheduling(store, clock, ())
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
         self._receivers: dict[str, Receiver] = {}
@@ -109,6 +112,7 @@ class Work:
         self.deliverer.replace_receivers(self._receivers.values())
         self.escalating.use(runbook)
         self.inbound.use(runbook)
+        self.scheduling.use(jobs_of(self._settings, runbook))
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
 
@@ -131,7 +135,11 @@ class Work:
                 loop.call_soon_threadsafe(failed.set)
                 loop.call_soon_threadsafe(stopped.set)
 
-        work = {"delivery": self.deliverer.run, "escalation": self.escalating.run}
+        work = {
+            "delivery": self.deliverer.run,
+            "escalation": self.escalating.run,
+            "the scheduler": self.scheduling.run,
+        }
         threads = [
             threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
         ]
@@ -163,7 +171,8 @@ class Work:
     def _notes(self) -> list[str]:
         """What else somebody should look at, in sentences."""
         with contextlib.suppress(StoreError):  # which is a problem, and said there
-            return [*self.escalating.notes(), *missing_secrets(self._lines)]
+            notes = [*self.escalating.notes(), *self.scheduling.notes()]
+            return [*notes, *missing_secrets(self._lines)]
         return missing_secrets(self._lines)
 
     def _problems(self) -> list[str]:
