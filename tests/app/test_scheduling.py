@@ -263,3 +263,20 @@ def test_a_journal_that_was_changed_is_told_loudly(
         assert "BROKEN at entry 2" in caplog.text
         (note,) = Scheduling(opened, clock, [verify]).notes()
         assert "BROKEN at entry 2" in note
+
+
+def test_the_store_is_copied_and_seven_copies_are_kept(settings: Settings, clock: ManualClock) -> None:
+    runbook = inforce.choose(settings).loaded.runbook
+    with open_store(settings.data, clock) as opened:
+        (copy,) = (one for one in jobs_of(settings, runbook) if one.name == "store-backup")
+        scheduling = Scheduling(opened, clock, [copy])
+        scheduling.look()
+        for _ in range(9):
+            clock.advance(86400)
+            assert scheduling.look() == 1
+            settle(scheduling)
+        assert kinds(opened, "store-backup") == ["job.started", "job.ended"] * 9
+    names = sorted(path.name for path in settings.backups.glob("*.db"))
+    assert len(names) == 7
+    assert names[-1].startswith("watchkeeper-20260113T034")
+    assert len(list(settings.backups.iterdir())) == 14

@@ -15,13 +15,14 @@ from watchkeeper.monitoring import links
 from watchkeeper.runbook.models.calendar import Cadence
 from watchkeeper.runbook.models.quantities import Period
 from watchkeeper.runbook.models.runbook import Runbook
-from watchkeeper.store import journal
+from watchkeeper.store import backup, job_rows, journal
 from watchkeeper.store.cron import Schedule, ScheduleError, cron, every
 from watchkeeper.store.jobs import Context, Job, Outcome
 
 log = logging.getLogger(__name__)
 
 JITTER = timedelta(minutes=5)
+KEEP_BACKUPS = 7
 MOST_EARLY = timedelta(days=1)
 
 
@@ -46,7 +47,7 @@ def schedule_of(cadence: Cadence | Period, name: str) -> Schedule:
 
 def jobs_of(settings: Settings, runbook: Runbook) -> list[Job]:
     """Every job there is under ``runbook``."""
-    return [_journal_verify(), _link_check(settings, runbook)]
+    return [_journal_verify(), _store_backup(settings), _link_check(settings, runbook)]
 
 
 def _journal_verify() -> Job:
@@ -70,6 +71,30 @@ def _verify(context: Context) -> Outcome:
         "Keep a copy of the store as it is; `watchkeeper journal verify` says the same"
     )
     return Outcome(said, ok=False, facts={**facts, "broken": report.broken, "problem": report.problem})
+
+
+def _store_backup(settings: Settings) -> Job:
+    def copy(context: Context) -> Outcome:
+        directory = settings.backups
+        directory.mkdir(mode=0o700, exist_ok=True)
+        path = directory / backup.dated_name(context.due, context.store)
+        if path.exists():  # an attempt before this one made it, and died before it could say so
+            made = backup.read_manifest(path)
+        else:
+            made = backup.back_up(context.store, context.clock, path, by=job_rows.ACTOR)
+        gone = backup.prune(directory, KEEP_BACKUPS)
+        said = f"{path.name} made and proved: {made.bytes} bytes, {made.entries} journal entries"
+        return Outcome(
+            said, facts={"path": str(path), "sha256": made.sha256, "head": made.head, "gone": gone}
+        )
+
+    return Job(
+        name="store-backup",
+        title="Copying the store",
+        schedule=cron("40 3 * * *").spread("store-backup", JITTER),
+        run=copy,
+        timeout=timedelta(hours=2),
+    )
 
 
 def _link_check(settings: Settings, runbook: Runbook) -> Job:

@@ -24,6 +24,7 @@ from watchkeeper.cli import (
     runbook,
     serve,
     silences,
+    store,
     tokens,
     top,
     users,
@@ -47,6 +48,7 @@ app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(store.app, name="store")
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(demo.app, name="demo")

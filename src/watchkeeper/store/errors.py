@@ -34,5 +34,9 @@ class StoreBusyError(StoreError):
     """Another process held the store for longer than we wait."""
 
 
+class BackupError(StoreError):
+    """A copy of the store cannot be made, or is not one that may be put in place."""
+
+
 class JournalError(StoreError):
     """An entry that the journal does not take."""
