@@ -15,6 +15,7 @@ from watchkeeper import __version__
 from watchkeeper.cli import (
     alerts,
     demo,
+    evidence,
     jobs,
     journal,
     oncall,
@@ -47,6 +48,7 @@ app.add_typer(oncall.app, name="oncall")
 app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
+app.add_typer(evidence.app, name="evidence")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(store.app, name="store")
 app.add_typer(users.app, name="users")
