@@ -65,6 +65,11 @@ class Settings:
         return self.data / "watch.sock"
 
     @property
+    def backups(self) -> Path:
+        """Where copies of the store are kept."""
+        return self.data / "backups"
+
+    @property
     def work_socket(self) -> Path:
         """Where the role ``work`` answers questions about deliveries."""
         return self.data / "work.sock"

@@ -90,7 +90,7 @@ def search(
     """The newest entries that fit every condition given, oldest first."""
     from watchkeeper.store import journal
 
-    start = None if since is None else _moment(since)
+    start = None if since is None else moment(since)
     with sentences():
         there = chosen(server, data, store_url)
         if there is not None:
@@ -234,8 +234,8 @@ def _line(entry: Entry) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def _moment(text: str) -> datetime:
-    """A time, or now minus an age."""
+def moment(text: str, option: str = "--since") -> datetime:
+    """A time, or now minus an age, as the ``option`` takes it."""
     import re
     from datetime import UTC, timedelta
 
@@ -246,13 +246,13 @@ def _moment(text: str) -> datetime:
     if age:
         return SystemClock().now() - timedelta(**{units[age[2]]: int(age[1])})
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is neither a time (2026-01-05T03:00Z) nor an age (90s, 15m, 24h, 7d)",
-            param_hint="--since",
+            param_hint=option,
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _anchor(text: str) -> Anchor:

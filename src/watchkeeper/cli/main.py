@@ -15,7 +15,9 @@ from watchkeeper import __version__
 from watchkeeper.cli import (
     alerts,
     demo,
+    evidence,
     incidents,
+    jobs,
     journal,
     oncall,
     playbooks,
@@ -25,6 +27,7 @@ from watchkeeper.cli import (
     runbook,
     serve,
     silences,
+    store,
     tokens,
     top,
     users,
@@ -49,6 +52,9 @@ app.add_typer(playbooks.app, name="playbook")
 app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
+app.add_typer(evidence.app, name="evidence")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(store.app, name="store")
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(demo.app, name="demo")

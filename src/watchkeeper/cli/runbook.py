@@ -89,7 +89,7 @@ def lint(runbook: RunbookOption = None, overlay: OverlayOption = None, as_json: 
     """Find what is valid and yet will not do what is expected. Exit code 1 if anything is found."""
     from watchkeeper.runbook.lint import lint as find
 
-    with _problems_shown():
+    with problems_shown():
         loaded = _load(runbook, overlay)
         found = find(loaded, result_labels=_result_labels(), today=_now().date())
     if as_json:
@@ -113,8 +113,8 @@ def render(
     """Write the runbook as Markdown, for people."""
     from watchkeeper.runbook.rendering import render as as_markdown
 
-    with _problems_shown():
-        document = as_markdown(_load_or_default(runbook, overlay).runbook)
+    with problems_shown():
+        document = as_markdown(load_or_default(runbook, overlay).runbook)
     if output is None:
         typer.echo(document, nl=False)
         return
@@ -140,8 +140,8 @@ def status(
     from watchkeeper.runbook.clauses import clauses
     from watchkeeper.runbook.status import clause_statuses, counts
 
-    with _problems_shown():
-        found = clauses(_load_or_default(runbook, overlay).runbook)
+    with problems_shown():
+        found = clauses(load_or_default(runbook, overlay).runbook)
     evidence, note = _evidence(data, store_url)
     now = _now()
     rows = clause_statuses(found, evidence, now)
@@ -164,8 +164,8 @@ def explain(
     from watchkeeper.runbook.clauses import clauses
     from watchkeeper.runbook.errors import nearest
 
-    with _problems_shown():
-        loaded = _load_or_default(runbook, overlay)
+    with problems_shown():
+        loaded = load_or_default(runbook, overlay)
     found = {one.id: one for one in clauses(loaded.runbook)}
     if clause not in found:
         below = [name for name in found if name.startswith(f"{clause}.")]
@@ -181,7 +181,7 @@ def _load(runbook: Path | None, overlay: Path | None, *, strict: bool = False) -
     return read_policy(runbook or DEFAULT_RUNBOOK, overlay, today=_now().date() if strict else None)
 
 
-def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:
+def load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:
     """The runbook; or, where none is named and none is here, the default one, with a note that says so.
 
     Only for commands that show: a check that silently judged another file would be worse than an error.
@@ -196,7 +196,7 @@ def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunboo
 
 
 @contextmanager
-def _problems_shown() -> Iterator[None]:
+def problems_shown() -> Iterator[None]:
     from watchkeeper.runbook.errors import RunbookError
 
     try:

@@ -41,6 +41,11 @@ class Store:
         self._held = threading.local()
 
     @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        return None if "://" in self.place else Path(self.place)
+
+    @property
     def read_only(self) -> bool:
         """Whether this store was opened without the right to write."""
         return self._writer is None
@@ -159,6 +164,15 @@ def open_existing(where: Path | str, *, write: bool = False) -> Store:
         store.close()
         raise
     return store
+
+
+def open_copy(path: Path) -> Store:
+    """Open a SQLite file that is a copy of a store, of whatever revision, for reading.
+
+    Raises :class:`StoreError` for a file that is none.
+    """
+    _refuse_foreign_file(path)
+    return Store(str(path), None, _sqlite(path, "only-read"))
 
 
 def _migrate_sqlite(store: Store, path: Path) -> None:

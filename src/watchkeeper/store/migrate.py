@@ -53,6 +53,11 @@ def require_head(revision: str | None, place: str) -> None:
     raise newer(revision, place)
 
 
+def known(revision: str) -> bool:
+    """Whether this version can read, or bring up to date, a schema of that revision."""
+    return revision.isdecimal() and revision <= HEAD
+
+
 def newer(revision: str, place: str) -> StoreNewerError:
     """The error for a schema that is ahead of this version."""
     return StoreNewerError(
