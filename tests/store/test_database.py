@@ -123,7 +123,8 @@ FULL_DISK = textwrap.dedent("""
     from watchkeeper.store.errors import StoreError
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with open_store(sys.argv[1]) as store:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        largest = max(path.stat().st_size for path in Path(sys.argv[1]).iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 200_000, resource.RLIM_INFINITY))
         written = 0
         try:
             while True:
