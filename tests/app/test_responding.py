@@ -182,3 +182,13 @@ def test_a_clock_set_forward_misses_nothing_and_set_back_neither(watch: Watch) -
     assert watch.evidence("update") == []
     watch.look(15)
     assert watch.evidence("update") == ["missed"]
+
+
+def test_a_warning_that_fires_already_joins_within_ten_seconds_of_the_incident(watch: Watch) -> None:
+    watch.fire("slow", severity="warn", quiet="silence:1")
+    watch.open(service="api", env="prod")
+    watch.look()
+    watch.change("slow", inhibited_by=None)
+    assert watch.look(1 / 60) == 0
+    assert watch.look(10 / 60) == 1
+    assert watch.story().alerts[0].because == "it is of the same service and environment"

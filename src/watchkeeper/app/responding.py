@@ -19,7 +19,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, insert, select, update
 
 from watchkeeper.app.escalating import escalating_rota
-from watchkeeper.incidents import alerting, clocks, reminding
+from watchkeeper.incidents import alerting, clocks, records, reminding
 from watchkeeper.incidents.reminding import People
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.oncall.overrides import standing
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
 TROUBLE_SECONDS = 5.0
+WARNINGS_SECONDS = 10.0
 CLOCK_STEP = timedelta(minutes=1)
 _BATCH = 200
 _SECTION, _CURSOR = "incidents", "journal"
@@ -50,6 +51,7 @@ class Responding:
         self._runbook = runbook
         self._read_to = 0
         self._looked: tuple[datetime, float] | None = None
+        self._warnings_at = 0.0
 
     def use(self, runbook: Runbook) -> None:
         """The runbook as it was read again; the next look goes by it."""
@@ -76,8 +78,7 @@ class Responding:
         self._mind_the_clock()
         changed = 0
         if runbook.incidents is not None:
-            changed += self._follow(runbook)
-            changed += self._join(runbook)
+            changed = self._join(runbook, self._follow(runbook))
         return changed + self._tick(runbook)
 
     def _mind_the_clock(self) -> None:
@@ -124,7 +125,7 @@ class Responding:
                 if not alerting.concerns(conn, runbook, entry):
                     return False
             with self._store.write() as conn:
-                alerting.lock(conn)
+                records.lock_alerts(conn)
                 meant = alerting.hear(conn, now, runbook, entry)
                 _keep_cursor(conn, entry.seq)
                 return meant
@@ -135,21 +136,34 @@ class Responding:
             log.exception("entry %s of the journal is passed over, because of a defect", entry.seq)
             return False
 
-    def _join(self, runbook: Runbook) -> int:
-        """The alerts that fire and belong to no incident."""
+    def _join(self, runbook: Runbook, changed: int) -> int:
+        """The alerts that fire and belong to no incident. ``changed``: something did in this look already."""
+        changed += self._take_in(runbook, pages=True)
+        ticks = self._clock.monotonic()
+        if changed or ticks >= self._warnings_at:  # which have nothing to join while no incident is live
+            self._warnings_at = ticks + WARNINGS_SECONDS
+            changed += self._take_in(runbook, pages=False)
+        return changed
+
+    def _take_in(self, runbook: Runbook, *, pages: bool) -> int:
         now, changed = self._clock.now(), 0
         with self._store.read() as conn:
+            if not pages and not alerting.any_live(conn):
+                return 0
             wanted = [
-                one for one in alerting.unjoined(conn) if alerting.decision(conn, runbook, one) is not None
+                one
+                for one in alerting.unjoined(conn, pages=pages)
+                if alerting.decision(conn, runbook, one) is not None
             ]
         for alert in wanted:
             try:
                 with self._store.write() as conn:
-                    alerting.lock(conn)
+                    records.lock_alerts(conn)
                     changed += alerting.take_in(conn, now, runbook, alert) is not None
             except StoreError:
                 raise
             except Exception:
+                # A defect met in one alert must not keep the others from their incidents.
                 log.exception("%s has no incident, because of a defect of Watchkeeper", alert.alertname)
         return changed
 
@@ -164,6 +178,7 @@ class Responding:
             except StoreError:
                 raise
             except Exception:
+                # A defect met in one deadline must not keep the others from being judged.
                 log.exception("deadline %s is not judged, because of a defect of Watchkeeper", number)
         return changed
 

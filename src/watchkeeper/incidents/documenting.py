@@ -116,6 +116,7 @@ def add_follow_up(
     _not_merged(incident)
     if not title.strip():
         raise IncidentError("a follow-up needs a title; nothing was added")
+    _later(due_on, now)
     values: dict[str, Any] = {
         "title": title.strip(),
         "owner": (owner or "").strip() or None,
@@ -149,6 +150,7 @@ def edit_follow_up(
     one = _follow_up(conn, follow_up_id)
     if one.done_at is not None:
         raise IncidentError(f"follow-up {follow_up_id} is done; add another one")
+    _later(due_on, now)
     given = {"title": title, "owner": owner, "url": _web(url)}
     values: dict[str, Any] = {name: text.strip() for name, text in given.items() if text and text.strip()}
     values |= {"due_on": due_on} if due_on is not None else {}
@@ -238,6 +240,11 @@ def _says(one: FollowUp) -> str:
 def _facts(one: FollowUp, what: str) -> dict[str, Any]:
     facts: dict[str, Any] = {name: getattr(one, name) for name in ("title", "owner", "due_on", "url")}
     return {"follow_up": one.id, "what": what, **facts}
+
+
+def _later(due_on: datetime | None, now: datetime) -> None:
+    if due_on is not None and due_on <= now:
+        raise IncidentError("the due date of a follow-up lies ahead; nothing was changed")
 
 
 def _web(url: str | None) -> str | None:

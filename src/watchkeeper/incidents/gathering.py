@@ -116,6 +116,7 @@ def merge(
     """Incident ``number`` is part of ``into``: its alerts and follow-ups go there. The incident ``into``."""
     if number == into:
         raise IncidentError("an incident is not merged into itself; nothing was changed")
+    records.lock_alerts(conn)
     first, second = (records.load(conn, one, lock=True) for one in sorted((number, into)))
     source, target = (first, second) if first.id == number else (second, first)
     records.check_revision(conn, source, revision)
@@ -171,6 +172,7 @@ def split(
     revision: int | None = None,
 ) -> Incident:
     """The alerts (fingerprint and episode) of incident ``number`` become one of their own: that one."""
+    records.lock_alerts(conn)
     source = records.load(conn, number, lock=True)
     records.check_revision(conn, source, revision)
     if source.state in (State.CLOSED, State.MERGED):

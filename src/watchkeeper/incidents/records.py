@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from watchkeeper.incidents.models import (
     Author,
@@ -73,6 +73,15 @@ def change(
     document = {"summary": summary, "revision": grown, **(facts or {})}
     journal.append(conn, now, f"incident.{kind}", by.actor, incident.subject, document, tuple(evidence))
     return load(conn, incident.id)
+
+
+def lock_alerts(conn: Connection) -> None:
+    """Nobody else says which alert belongs to what until the transaction ends; SQLite has one writer anyway.
+
+    Taken before the incident's own row, by everybody.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE incident_alerts IN EXCLUSIVE MODE"))
 
 
 def check_revision(conn: Connection, incident: Incident, revision: int | None) -> None:
