@@ -28,25 +28,37 @@ FOLLOWED = (FIRED, RESOLVED, ACKNOWLEDGED)
 """The entries of the journal that may mean something for an incident."""
 
 
-def unjoined(conn: Connection, *, pages: bool) -> list[Firing]:
-    """The audible alerts that fire and belong to no incident, in order of time: pages, or all others."""
+def unjoined_pages(conn: Connection) -> list[Firing]:
+    """The audible pages that fire and belong to no incident, in order of time."""
+    return _unjoined(conn, alerts.c.severity == PAGE)
+
+
+def unjoined_warnings(conn: Connection) -> list[Firing]:
+    """The other audible alerts that belong to none, and that a live incident may have a place for."""
+    rows = conn.execute(select(incidents.c.id, incidents.c.service, incidents.c.env).where(_LIVE)).all()
+    if not rows:
+        return []
+    places = {(row.service, row.env) for row in rows}
+    members = select(incident_alerts.c.fingerprint, incident_alerts.c.group_key).join(
+        incidents, incidents.c.id == incident_alerts.c.incident_id
+    )
+    known = {name for row in conn.execute(members.where(_LIVE)) for name in row if name}
+    return [
+        one
+        for one in _unjoined(conn, alerts.c.severity != PAGE)
+        if (one.labels.get("service"), one.labels.get("env")) in places
+        or one.fingerprint in known
+        or one.group_key in known
+    ]
+
+
+def _unjoined(conn: Connection, which: ColumnElement[bool]) -> list[Firing]:
     mine = and_(
         incident_alerts.c.fingerprint == alerts.c.fingerprint, incident_alerts.c.episode == alerts.c.episode
     )
-    query = select(alerts).where(
-        alerts.c.state == "firing",
-        alerts.c.severity == PAGE if pages else alerts.c.severity != PAGE,
-        alerts.c.inhibited_by.is_(None),
-        alerts.c.episode.is_not(None),
-        ~exists().where(mine),
-    )
-    found = [firing_of(row) for row in conn.execute(query)]
-    return sorted(found, key=lambda one: (one.fired_at, one.fingerprint))
-
-
-def any_live(conn: Connection) -> bool:
-    """Whether there is an incident that a warning could join."""
-    return conn.execute(select(incidents.c.id).where(_LIVE).limit(1)).first() is not None
+    audible = (alerts.c.state == "firing", alerts.c.inhibited_by.is_(None), alerts.c.episode.is_not(None))
+    rows = conn.execute(select(alerts).where(which, *audible, ~exists().where(mine)))
+    return sorted((firing_of(row) for row in rows), key=lambda one: (one.fired_at, one.fingerprint))
 
 
 _LIVE = incidents.c.state.in_([state.value for state in LIVE])
