@@ -12,7 +12,7 @@ import pytest
 from tests.app.responses import Watch
 from tests.incidents.desk import ADA, BEN
 from watchkeeper.app.responding import BATCH, acknowledge_alerts
-from watchkeeper.incidents import alerting, reading, service
+from watchkeeper.incidents import alerting, joining, reading, service
 from watchkeeper.incidents.joining import Firing
 from watchkeeper.incidents.models import Action, RefusedError, State, Status
 
@@ -199,7 +199,7 @@ def test_a_warning_that_fires_already_joins_within_ten_seconds_of_the_incident(w
 def test_a_defect_met_in_one_alert_keeps_no_other_from_its_incident(
     watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    whole = alerting.decide
+    whole = joining.decide
 
     def decide(alert: Firing, *rest: Any) -> Any:
         if alert.fingerprint == "two":

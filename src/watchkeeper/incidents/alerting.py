@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
 
 from watchkeeper.incidents import clocks, lifecycle, records, telling
-from watchkeeper.incidents.gathering import open_incident
+from watchkeeper.incidents.gathering import TITLE, open_incident
 from watchkeeper.incidents.joining import PAGE, Decision, Firing, Joins, Known, Opens, Reopens, decide
 from watchkeeper.incidents.models import LIVE, SYSTEM, Author, Incident, State, Status
 from watchkeeper.incidents.policy import section
@@ -169,7 +169,7 @@ def _open(conn: Connection, now: datetime, runbook: Runbook, alert: Firing) -> I
     labels = alert.labels
     acked = _acknowledgement(conn, alert)
     values = {
-        "title": alert.summary or alert.alertname,
+        "title": (alert.summary or alert.alertname)[:TITLE],
         "service": labels.get("service"),
         "env": labels.get("env"),
         "region": labels.get("region"),
