@@ -46,7 +46,7 @@ def unjoined_warnings(conn: Connection) -> list[Firing]:
     return [
         one
         for one in _unjoined(conn, alerts.c.severity != PAGE)
-        if (one.labels.get("service"), one.labels.get("env")) in places
+        if {(one.labels.get("service"), env) for env in (one.labels.get("env"), None)} & places
         or one.fingerprint in known
         or one.group_key in known
     ]
@@ -130,7 +130,7 @@ def known(conn: Connection, alert: Firing, since: datetime) -> list[Known]:
     again = set(_numbers(conn, member.fingerprint == alert.fingerprint))
     shared = set() if alert.group_key is None else set(_numbers(conn, member.group_key == alert.group_key))
     service, env = alert.labels.get("service"), alert.labels.get("env")
-    same_env = incidents.c.env.is_(None) if env is None else incidents.c.env == env
+    same_env = or_(incidents.c.env.is_(None), incidents.c.env == env)
     nameless = and_(incidents.c.service.is_(None), same_env)
     place = nameless if service is None else and_(incidents.c.service == service, same_env)
     recent = and_(incidents.c.state == State.RESOLVED.value, incidents.c.resolved_at >= since)
