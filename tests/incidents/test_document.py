@@ -24,7 +24,15 @@ def test_all_of_it_with_nothing_of_what_people_wrote_as_markup(tmp_path: Path) -
     watch.do(service.post_update, 1, BEN, status=Status.IDENTIFIED, impact=NASTY, eta=NASTY, note=NASTY)
     watch.do(service.write_section, 1, ADA, "summary", NASTY)
     watch.do(service.write_section, 1, ADA, "root cause", "A **bad** deploy\n\n- one\n- two")
-    watch.do(service.add_follow_up, 1, ADA, NASTY, owner=NASTY, due_on=watch.now, url="https://e.org/1")
+    watch.do(
+        service.add_follow_up,
+        1,
+        ADA,
+        NASTY,
+        owner=NASTY,
+        due_on=watch.now.replace(hour=23),
+        url="https://e.org/1",
+    )
     watch.end()
     watch.look(10)
     watch.do(service.resolve, 1, BEN, note=NASTY)

@@ -243,9 +243,13 @@ def look_at(
 
 
 def lock(conn: Connection) -> None:
-    """Keep other processes from deciding until the transaction ends; SQLite has one writer anyway."""
+    """Keep other processes from deciding until the transaction ends; SQLite has one writer anyway.
+
+    The journal first: whoever does something writes there before its deadline is met, and two who take the
+    same locks in another order wait for each other.
+    """
     if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE deadlines IN EXCLUSIVE MODE"))
+        conn.execute(text("LOCK TABLE journal, deadlines IN EXCLUSIVE MODE"))
 
 
 def passed_over(conn: Connection, now: datetime, step: timedelta) -> int:
