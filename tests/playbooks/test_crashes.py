@@ -12,6 +12,7 @@ from tests.playbooks import crashes
 from tests.playbooks.support import act
 from watchkeeper.playbooks import answers
 from watchkeeper.playbooks.models import RunState
+from watchkeeper.store import journal
 from watchkeeper.store.clock import SystemClock
 from watchkeeper.store.database import open_store
 
@@ -92,6 +93,29 @@ def test_an_action_in_doubt_with_a_check_goes_on_by_what_that_finds(tmp_path: Pa
         assert crashes.worker(place, effects).wait(30) == 0
         assert crashes.view(store).state is RunState.DONE
         assert effects.read_text().split() == ["r1/a", "r1/b"]
+
+
+@pytest.mark.long
+def test_a_worker_that_hangs_loses_its_run_and_records_nothing_when_it_wakes(
+    place: str, tmp_path: Path
+) -> None:
+    effects = tmp_path / "effects"
+    with open_store(place) as store:
+        crashes.start(store, STEPS)
+        hanging = crashes.worker(place, effects, "after the effect", 1, signal.SIGSTOP)
+        while not effects.exists() or not effects.read_text():
+            time.sleep(0.05)
+        began = time.monotonic()
+        assert crashes.worker(place, effects).wait(60) == 0
+        assert 15 < time.monotonic() - began < 30
+        crashes.check(store, effects, ["r1"], "abc")
+        with store.read() as conn:
+            before = journal.head(conn)
+        hanging.signal(signal.SIGCONT)
+        assert hanging.wait(30) == 0
+        with store.read() as conn:
+            assert journal.head(conn) == before
+        assert effects.read_text().split() == ["r1/a", "r1/a", "r1/b", "r1/c"]
 
 
 @pytest.mark.long

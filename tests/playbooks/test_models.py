@@ -57,6 +57,7 @@ def test_a_playbook_survives_the_store() -> None:
     whole = playbook(
         [
             act("a", timeout="1h30m", undo={"action": "smoke.run", "with": {"x": 1}}, needs=[]),
+            act("c", **{"with": {"x": None, "nested": {"y": None}}}, expect={"z": None}),
             {"id": "b", "manual": "Well?", "four_eyes": True, "deadline": "10m"},
         ],
         inputs={"who": {"title": "Who", "default": 3}},

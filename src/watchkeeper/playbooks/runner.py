@@ -36,7 +36,8 @@ TROUBLE_SECONDS = 5.0
 BEAT_SECONDS = 1.0
 RENEW_SECONDS = 5.0
 STOP_SECONDS = 5.0
-STEPS_AT_ONCE = 4
+STEPS_AT_ONCE = 8
+"""Each is a thread that mostly waits. With fewer, long steps would keep an incident's playbook waiting."""
 
 
 class Runner:
@@ -64,6 +65,7 @@ class Runner:
         self._held: dict[str, Held] = {}
         self._woken = threading.Event()
         self._stop = threading.Event()
+        self._over = threading.Event()
         self.steps = 0
         """Steps that this process carried out."""
         self.use(providers)
@@ -142,7 +144,7 @@ class Runner:
                 one.aborting.set()
 
     def _keep_beating(self) -> None:
-        while not self._stop.wait(BEAT_SECONDS) or self._held:
+        while not self._over.wait(BEAT_SECONDS):
             try:
                 self.beat()
             except StoreError as error:
@@ -268,7 +270,7 @@ class Runner:
         end = self._clock.monotonic() + STOP_SECONDS / 2
         while self._held and self._clock.monotonic() < end:
             self._clock.sleep(0.05)
-        self._held.clear()
+        self._over.set()
 
 
 def _renew_below() -> float:
