@@ -248,7 +248,7 @@ def _killed(where: str, kills: int, generator: random.Random) -> _Found:
             while _live(store) < LIVE_RUNS:
                 names.append(f"run-{len(names)}")
                 _start(store, book, names[-1])
-            time.sleep(generator.uniform(0.05, 0.8))
+            time.sleep(generator.uniform(0.05, 1.5))
             chosen = generator.randrange(2)
             workers[chosen].kill()
             workers[chosen].join()

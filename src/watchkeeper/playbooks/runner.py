@@ -220,11 +220,17 @@ class Runner:
 
     def _carry_out(self, task: Task, held: Held) -> tuple[Result, Effect | None]:
         work = self._providers[str(task.run.spec(task.move.target).verb)]
+        undoing = task.move.target.undo  # an abort stops steps, never what takes them back
+
+        def stopped() -> bool:
+            aborting = held.aborting.is_set() and not undoing
+            return aborting or held.left(self._clock.monotonic()) <= 0
+
         around = Surroundings(
             self._environ,
             self._folder,
             self._clock,
-            lambda: held.aborting.is_set() or held.lost.is_set() or held.left(self._clock.monotonic()) <= 0,
+            stopped,
             lambda: held.left(self._clock.monotonic()),
         )
         found = carry_out(task, work, around)
