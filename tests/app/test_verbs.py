@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from tests.monitoring.test_remote import server
 from tests.playbooks.support import Bench
 from watchkeeper.app import verbs, wire
 from watchkeeper.app.settings import Settings, read_settings
@@ -180,8 +181,31 @@ def test_a_query_gives_its_first_value_and_its_series(bench: Bench, watch: Watch
         {"id": "p", "probe": "monitoring.query", "with": {"query": "up"}, "expect": {"value": "> 2"}}
     )
     assert run.state is RunState.DONE
-    assert run.steps[0].outputs["series"][1] == {"labels": {}, "value": "NaN"}
+    assert run.steps[0].outputs["series"][1] == {"labels": {}, "value": "nan"}
     assert watch.asked[0]["query"] == "up"
+
+
+def test_a_query_goes_where_the_samples_are(bench: Bench, settings: Settings) -> None:
+    vector = [{"metric": {"pod": "a"}, "value": [1, "2.5"]}]
+    good = json.dumps({"status": "success", "data": {"resultType": "vector", "result": vector}}).encode()
+    bad = json.dumps({"status": "error", "errorType": "bad_data", "error": "no such function"}).encode()
+
+    def reply(_: str, form: Mapping[str, str], __: Mapping[str, str]) -> tuple[int, str, bytes]:
+        good_one = form["query"] == "up"
+        return (200 if good_one else 400), "application/json", good if good_one else bad
+
+    with server(reply) as url:
+        book = Runbook.model_validate({"runbook": 1, "platform": "Test", "metrics": {"url": url}})
+        bench.providers.update(build_verbs(Parts(settings, bench.store, bench.clock, book)))
+        bench.runner = bench.another()
+        step = {"id": "p", "probe": "monitoring.query", "expect": {"value": 2.5}}
+        assert bench.go({**step, "with": {"query": "up"}}).state is RunState.DONE
+        bench.start({**step, "with": {"query": "nope("}}, run_id="r2")
+        bench.look()
+        assert bench.view("r2").steps[0].error == "no such function"
+    bench.start({**step, "with": {"query": "up"}}, run_id="r3")
+    bench.look()
+    assert "cannot be queried" in str(bench.view("r3").steps[0].error)
 
 
 @pytest.mark.parametrize(
