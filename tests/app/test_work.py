@@ -22,6 +22,8 @@ from watchkeeper.notify.budget import Budget
 from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.health import DOWN_AFTER, Health
 from watchkeeper.notify.models import Kind, Notification
+from watchkeeper.playbooks import answers, reading, starting
+from watchkeeper.playbooks.models import RunState
 from watchkeeper.store import outbox
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
@@ -177,3 +179,25 @@ def test_a_page_for_which_nobody_can_be_reached_is_noted_and_a_reload_mends_it(
 
 
 MAIL = "    - {id: mail, email: {host: localhost, sender: wk@example.org, to: ops@example.org}}\n"
+
+
+def test_it_carries_runs_out_and_notes_what_they_ask(role: Role, settings: Settings) -> None:
+    runbook = inforce.choose(settings).loaded.runbook
+    with role.store.write() as conn:
+        starting.start(conn, NOW, runbook, "look", {}, "person:ada", None, "r1")
+    assert role.work.runner.look() == 1
+    (note,) = [line for line in role.ready()["notes"] if "r1" in line]
+    assert note.startswith("run r1 waits for an answer: nothing carries out changes.recent here yet")
+    families = {f["name"]: f for f in json.loads(asyncio.run(role.work._metrics({})))}
+    assert families["watchkeeper_playbook_runs"]["samples"] == [
+        ["watchkeeper_playbook_runs", {"state": "active"}, 0],
+        ["watchkeeper_playbook_runs", {"state": "waiting"}, 1],
+    ]
+    with role.store.write() as conn:
+        answers.answer(conn, NOW, "r1", "see", "confirm", "person:ada")
+    role.work.runner.look()
+    with role.store.read() as conn:
+        found = reading.run(conn, "r1")
+    assert found is not None
+    assert found.state is RunState.DONE
+    assert not [line for line in role.ready()["notes"] if "r1" in line]

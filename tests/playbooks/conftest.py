@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, text
 
 from tests.playbooks.support import Bench
 from watchkeeper.store.database import open_store
 
 
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store that was just made, to be copied: making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "store"
+    open_store(path).close()
+    return path
+
+
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path: Path, empty_store: Path) -> Iterator[Bench]:
+    shutil.copytree(empty_store, tmp_path / "store")
     with open_store(tmp_path / "store") as store:
         yield Bench(store)
 
@@ -30,15 +41,13 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Where a store is that several processes share; on PostgreSQL a database of the test's own."""
+    """Where an empty store is to be that several processes share."""
     if request.param == "sqlite":
         return str(tmp_path / "store")
-    from sqlalchemy import create_engine, make_url, text
-
-    url = make_url(request.getfixturevalue("postgresql"))
-    name = "t" + "".join(c if c.isalnum() else "_" for c in tmp_path.name.lower())[:50]
-    engine = create_engine(url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as conn:
-        conn.execute(text(f"CREATE DATABASE {name}"))
+    url = str(request.getfixturevalue("postgresql"))
+    engine = create_engine(url)
+    with engine.begin() as conn:
+        conn.execute(text("DROP SCHEMA public CASCADE"))
+        conn.execute(text("CREATE SCHEMA public"))
     engine.dispose()
-    return url.set(database=name).render_as_string(hide_password=False)
+    return url

@@ -32,8 +32,8 @@ _fresh.set_forkserver_preload([__name__])
 class Worker:
     """A process of its own, that begins without what this one has opened."""
 
-    def __init__(self, where: str, effects: Path, point: str, number: int) -> None:
-        self._process = _fresh.Process(target=_work, args=(where, str(effects), point, number))
+    def __init__(self, where: str, effects: Path, point: str, number: int, how: int) -> None:
+        self._process = _fresh.Process(target=_work, args=(where, str(effects), point, number, how))
         self._process.start()
 
     def wait(self, seconds: float) -> int:
@@ -46,19 +46,26 @@ class Worker:
         """``kill -9``."""
         self._process.kill()
 
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process.pid is not None
+        os.kill(self._process.pid, number)
 
-def worker(where: str, effects: Path, point: str = "never", number: int = 0) -> Worker:
-    """Carry out what is due, and be killed at the ``number``-th time at ``point``."""
-    return Worker(where, effects, point, number)
+
+def worker(
+    where: str, effects: Path, point: str = "never", number: int = 0, how: int = signal.SIGKILL
+) -> Worker:
+    """Carry out what is due, and get the signal ``how`` at the ``number``-th time at ``point``."""
+    return Worker(where, effects, point, number, how)
 
 
-def _work(where: str, effects: str, point: str, number: int) -> None:
+def _work(where: str, effects: str, point: str, number: int, how: int) -> None:
     seen: Counter[str] = Counter()
 
     def die_at(here: str) -> None:
         seen[here] += 1
         if here == point and seen[here] == number:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), how)
 
     take_turn = turn.take_turn
 

@@ -7,7 +7,9 @@ is written with the record of their step or not at all (tests/app/test_verbs.py)
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +22,9 @@ from sqlalchemy import Connection
 from watchkeeper.app import wire
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring import silences, silencing
+from watchkeeper.monitoring.fetch import HttpFetcher
+from watchkeeper.monitoring.remote import RemoteSource
+from watchkeeper.monitoring.source import Answer, Failure, SourceError
 from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.models import Kind, Notification, dedup_key, personal_key
 from watchkeeper.playbooks.ports import Atomic, Context, Outcome, Provider, StepFailed
@@ -98,30 +103,47 @@ class Query:
 
     def run(self, context: Context) -> Outcome:
         context.only("query")
-        seconds = max(1.0, min(30.0, context.remaining()))
-        asked = {
-            "query": context.text("query"),
-            "time_ms": to_ms(context.clock.now()),
-            "timeout_ms": int(seconds * 1000),
-            "limit": _ANSWER_ROWS,
-        }
-        data = _ask(self._parts, context, "query", asked)["data"]
-        kind, result = data["resultType"], data["result"]
-        if kind in ("scalar", "string"):
-            series: list[dict[str, Any]] = [{"labels": {}, "value": _figure(result[1])}]
-        elif kind == "vector":
-            series = [{"labels": one["metric"], "value": _figure(one["value"][1])} for one in result]
-        else:
-            raise StepFailed(f"the query gives a {kind}; ask for one value per series")
-        outputs: dict[str, Any] = {"count": len(series), "series": series}
+        query, at_ms = context.text("query"), to_ms(context.clock.now())
+        remote = self._parts.runbook.metrics.url is not None
+        series = self._elsewhere(query, at_ms) if remote else self._here(context, query, at_ms)
+        outputs: dict[str, Any] = {"count": len(series), "series": series[:_ANSWER_ROWS]}
         if series:
             outputs["value"] = series[0]["value"]
         return Outcome(outputs, f"{outputs.get('value', 'no data')} ({len(series)} series)")
 
+    def _here(self, context: Context, query: str, at_ms: int) -> list[dict[str, Any]]:
+        seconds = max(1.0, min(30.0, context.remaining()))
+        asked = {"query": query, "time_ms": at_ms, "timeout_ms": int(seconds * 1000), "limit": _ANSWER_ROWS}
+        data = _ask(self._parts, context, "query", asked)["data"]
+        kind, result = data["resultType"], data["result"]
+        if kind == "scalar":
+            return [{"labels": {}, "value": _figure(float(result[1]))}]
+        if kind == "vector":
+            return [
+                {"labels": one["metric"], "value": _figure(float(one["value"][1]))}
+                for one in result
+                if "value" in one
+            ]
+        raise StepFailed(f"the query gives a {kind}; ask for one value per series")
 
-def _figure(text: str) -> float | str:
-    value = float(text)
-    return value if value - value == 0 else text
+    def _elsewhere(self, query: str, at_ms: int) -> list[dict[str, Any]]:
+        async def ask() -> Answer:
+            async with HttpFetcher(os.environ, self._parts.settings.runbook.parent) as fetcher:
+                (answer,) = await RemoteSource(fetcher, self._parts.runbook.metrics).evaluate([query], at_ms)
+                return answer
+
+        try:
+            answer = asyncio.run(ask())
+        except SourceError as error:
+            raise StepFailed(str(error)) from None
+        if isinstance(answer, Failure):
+            raise StepFailed(answer.message)
+        return [{"labels": dict(labels), "value": _figure(value)} for labels, value in answer.items()]
+
+
+def _figure(value: float) -> float | str:
+    """JSON has no word for what is not finite; an expectation is never met by it."""
+    return value if math.isfinite(value) else str(value)
 
 
 class Baseline:

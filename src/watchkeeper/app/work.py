@@ -35,6 +35,7 @@ from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
 from watchkeeper.playbooks import rows as run_rows
+from watchkeeper.playbooks.reading import questions_asked
 from watchkeeper.playbooks.runner import Runner
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 from watchkeeper.runbook.models.runbook import Runbook
@@ -205,9 +206,13 @@ class Work:
     def _notes(self) -> list[str]:
         """What else somebody should look at, in sentences."""
         with contextlib.suppress(StoreError):  # which is a problem, and said there
-            notes = [*self.escalating.notes(), *self.scheduling.notes()]
+            notes = [*self.escalating.notes(), *self.scheduling.notes(), *self._asked()]
             return [*notes, *missing_secrets(self._lines)]
         return missing_secrets(self._lines)
+
+    def _asked(self) -> list[str]:
+        with self._store.read() as conn:
+            return [f"run {name} waits for an answer: {text}" for name, text in questions_asked(conn)]
 
     def _problems(self) -> list[str]:
         """Why pages cannot be relied on to arrive right now, in sentences."""

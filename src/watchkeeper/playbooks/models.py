@@ -257,22 +257,22 @@ def answer_from_json(document: Mapping[str, Any]) -> Answer:
     return Answer(**{**document, "at": datetime.fromisoformat(document["at"])})
 
 
-_FRESH = Record()
+_FRESH = tuple((one.name, getattr(Record(), one.name)) for one in fields(Record))
 
 
 def _lean(record: Record) -> dict[str, Any]:
     lean: dict[str, Any] = {}
-    for one in fields(record):
-        value = getattr(record, one.name)
-        if value == getattr(_FRESH, one.name):
+    for name, fresh in _FRESH:
+        value = getattr(record, name)
+        if value is fresh or value == fresh:
             continue
         if isinstance(value, datetime):
             value = rfc3339(value)
-        elif one.name == "answers":
+        elif name == "answers":
             value = [answer_json(answer) for answer in value]
         elif isinstance(value, StepState):
             value = value.value
-        lean[one.name] = value
+        lean[name] = value
     return lean
 
 

@@ -26,7 +26,10 @@ def bounded(outputs: Mapping[str, Any], limit: int = LIMIT_BYTES) -> dict[str, A
     longest = limit
     while size > limit and longest > 64:
         longest //= 2
-        found = _shortened(found, longest)
+        shorter = _shortened(found, longest)
+        if shorter == found and longest < limit // 8:
+            break  # it is not long texts that make it large
+        found = shorter
         size = len(canonical_json(found).encode())
     if size > limit:
         return {"left_out": f"the outputs were {size} bytes; at most {limit} are kept"}

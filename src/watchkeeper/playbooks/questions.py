@@ -1,7 +1,7 @@
 """Who may answer what. Pure.
 
 Always true: an answer that :func:`check` lets through can be applied as it is; whoever may not answer, or
-answers what is not asked, is told what is asked and who may (tests/playbooks/test_questions.py).
+answers what is not asked, is told what is asked and who may (tests/playbooks/test_answers.py).
 """
 
 from __future__ import annotations

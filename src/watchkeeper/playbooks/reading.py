@@ -168,6 +168,16 @@ def runs(
     ]
 
 
+def questions_asked(conn: Connection) -> list[tuple[str, str]]:
+    """The runs that wait for a person, oldest first: id and question."""
+    query = (
+        select(table.c.id, table.c.problem)
+        .where(table.c.state == "waiting", table.c.problem.is_not(None))
+        .order_by(table.c.started_at)
+    )
+    return [(row.id, row.problem) for row in conn.execute(query)]
+
+
 def _view(found: Run, target: Target) -> StepView:
     step, record = found.spec(target), found.record(target)
     own = found.playbook.step(target.step)

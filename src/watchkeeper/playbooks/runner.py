@@ -36,7 +36,8 @@ TROUBLE_SECONDS = 5.0
 BEAT_SECONDS = 1.0
 RENEW_SECONDS = 5.0
 STOP_SECONDS = 5.0
-STEPS_AT_ONCE = 4
+STEPS_AT_ONCE = 8
+"""Each is a thread that mostly waits. With fewer, long steps would keep an incident's playbook waiting."""
 
 
 class Runner:
@@ -64,6 +65,7 @@ class Runner:
         self._held: dict[str, Held] = {}
         self._woken = threading.Event()
         self._stop = threading.Event()
+        self._over = threading.Event()
         self.steps = 0
         """Steps that this process carried out."""
         self.use(providers)
@@ -142,7 +144,7 @@ class Runner:
                 one.aborting.set()
 
     def _keep_beating(self) -> None:
-        while not self._stop.wait(BEAT_SECONDS) or self._held:
+        while not self._over.wait(BEAT_SECONDS):
             try:
                 self.beat()
             except StoreError as error:
@@ -218,11 +220,17 @@ class Runner:
 
     def _carry_out(self, task: Task, held: Held) -> tuple[Result, Effect | None]:
         work = self._providers[str(task.run.spec(task.move.target).verb)]
+        undoing = task.move.target.undo  # an abort stops steps, never what takes them back
+
+        def stopped() -> bool:
+            aborting = held.aborting.is_set() and not undoing
+            return aborting or held.left(self._clock.monotonic()) <= 0
+
         around = Surroundings(
             self._environ,
             self._folder,
             self._clock,
-            lambda: held.aborting.is_set() or held.lost.is_set() or held.left(self._clock.monotonic()) <= 0,
+            stopped,
             lambda: held.left(self._clock.monotonic()),
         )
         found = carry_out(task, work, around)
@@ -268,7 +276,7 @@ class Runner:
         end = self._clock.monotonic() + STOP_SECONDS / 2
         while self._held and self._clock.monotonic() < end:
             self._clock.sleep(0.05)
-        self._held.clear()
+        self._over.set()
 
 
 def _renew_below() -> float:
