@@ -68,6 +68,10 @@ SENSIBLE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "getSilence": ({"number": 1}, None),
     "listSessions": ({"username": "viewer"}, None),
     "previewSilence": ({}, _SILENCE),
+    "recordChange": (
+        {},
+        {"key": "deploy-7", "kind": "deploy", "title": "Faster uploads", "service": "backend"},
+    ),
     "revokeToken": ({"number": 1}, None),
     "testReceiver": ({"name": "pagerduty"}, None),
     "listReceipts": ({"name": "pagerduty"}, None),

@@ -32,6 +32,8 @@ OPERATIONS = {
     "getAlertHistory": READ,
     "acknowledgeAlerts": RESPOND,
     "acknowledgeAlert": RESPOND,
+    "listChanges": READ,
+    "recordChange": Scope.CHANGES,
     "listSilences": READ,
     "getSilence": READ,
     "previewSilence": RESPOND,

@@ -14,6 +14,7 @@ import typer
 from watchkeeper import __version__
 from watchkeeper.cli import (
     alerts,
+    changes,
     demo,
     evidence,
     incidents,
@@ -45,6 +46,7 @@ app.add_typer(runbook.app, name="runbook")
 app.command("serve")(serve.serve)
 app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(changes.app, name="changes")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")

@@ -53,7 +53,8 @@ def list_tokens(
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the journal calls it, such as ci.")],
     scope: Annotated[
-        list[str], typer.Option("--scope", help="metrics:read, read, respond or admin; may be repeated.")
+        list[str],
+        typer.Option("--scope", help="metrics:read, read, respond, changes:write or admin; may be repeated."),
     ],
     days: Annotated[int, typer.Option("--days", help="How long it works, at most 366.")] = 90,
     person: AsOption = None,

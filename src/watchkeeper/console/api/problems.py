@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from watchkeeper.access.models import AccessError, ThrottledError
+from watchkeeper.launches.changes import ChangeError
 from watchkeeper.monitoring.silences import SilenceError
 from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.runbook.models.quantities import BadQuantityError
@@ -67,5 +68,5 @@ def refusing(status: int = 400) -> Iterator[None]:
         yield
     except ThrottledError:
         raise
-    except (AccessError, OnCallError, SilenceError, BadQuantityError) as error:
+    except (AccessError, ChangeError, OnCallError, SilenceError, BadQuantityError) as error:
         raise HTTPException(status, str(error)) from None
