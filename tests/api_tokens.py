@@ -11,8 +11,8 @@ from watchkeeper.store.clock import SystemClock
 from watchkeeper.store.database import open_existing
 
 
-def token_for(data: Path, *scopes: Scope) -> str:
-    """A token of the Watchkeeper whose data directory is ``data``; with every scope where none is named."""
+def token_for(data: Path | str, *scopes: Scope) -> str:
+    """A token of the Watchkeeper whose state is in ``data``; with every scope where none is named."""
     now = SystemClock().now()
     with open_existing(data, write=True) as store, store.write() as conn:
         return tokens.create(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,20 @@ class Server:
         with psycopg.connect(self.url(name), autocommit=True) as connection:
             connection.execute(statement)
 
+    @contextlib.contextmanager
+    def asking_for_passwords(self, role: str) -> Iterator[None]:
+        """In the block, this role comes in with its password only; the others as always."""
+        file = self._directory / "pg_hba.conf"
+        before = file.read_text()
+        file.write_text(f"local all {role} scram-sha-256\n{before}")
+        self.execute("SELECT pg_reload_conf()")
+        try:
+            time.sleep(0.3)  # the server reads it when it gets to it
+            yield
+        finally:
+            file.write_text(before)
+            self.execute("SELECT pg_reload_conf()")
+
     def stop(self) -> None:
         """Shut it down at once, as an administrator in a hurry does; whoever is connected is thrown out."""
         process = psutil.Process(self._pid())
@@ -108,7 +123,10 @@ class Server:
             process.resume()
 
     def close(self) -> None:
-        """End it, and delete what it held."""
+        """End it, and delete what it held: without a checkpoint, which nobody will need."""
+        process = psutil.Process(self._pid())
+        process.send_signal(signal.SIGQUIT)
+        psutil.wait_procs([process], 30)
         self._server.cleanup()
 
     def _processes(self) -> list[psutil.Process]:

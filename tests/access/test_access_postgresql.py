@@ -1,4 +1,4 @@
-"""The same on PostgreSQL, where writers do not queue by themselves."""
+"""What must happen once, on PostgreSQL, though many want it at the same moment."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_no_session_outlives_what_ends_them_all_at_the_same_moment(
     def while_signing_in(user: int, end_them: Callable[[], None]) -> int:
         ending = threading.Thread(target=end_them)
         with store.write() as conn:
-            assert users.password_hash_of(conn, user, hold=True) == HASH
+            assert users.password_hash_of(conn, user) == HASH
             sessions.open_session(conn, NOW, user, "password")
             ending.start()
             ending.join(1)

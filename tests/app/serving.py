@@ -132,10 +132,12 @@ def running(pid: int) -> bool:
 class Serving:
     """One deployment: a runbook, an overlay, a data directory, a port, and the processes if they run."""
 
-    def __init__(self, home: Path, overlay: str, runbook: str = RUNBOOK) -> None:
+    def __init__(self, home: Path, overlay: str, runbook: str = RUNBOOK, store: str | None = None) -> None:
         home.mkdir(parents=True, exist_ok=True)
         self.home = home
         self.data = home / "data"
+        self.environment = {**environment(), **({"WATCHKEEPER_STORE": store} if store else {})}
+        self.state: Path | str = store or self.data
         self.runbook = home / "runbook.yaml"
         self.overlay = home / "overlay.yaml"
         self.log = home / "serve.log"
@@ -161,7 +163,7 @@ class Serving:
         """Start it in a process group of its own; with ``ready``, wait until it says that it is."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.command(), stdout=log, stderr=log, env=environment(), start_new_session=True
+                self.command(), stdout=log, stderr=log, env=self.environment, start_new_session=True
             )
         if ready:
             until(self.ready, 20, f"being ready ({self.log.read_text()[-2000:]})")
@@ -258,7 +260,7 @@ class Serving:
         if not path.startswith("/api/"):
             return {}
         if self._token is None:
-            self._token = token_for(self.data)
+            self._token = token_for(self.state)
         return {"Authorization": f"Bearer {self._token}"}
 
     def ready(self) -> bool:
@@ -295,6 +297,7 @@ class Serving:
             capture_output=True,
             text=True,
             timeout=30,
+            env=self.environment,
         )
         assert done.returncode == 0, done.stderr
         return [json.loads(line) for line in done.stdout.splitlines()]
@@ -332,10 +335,10 @@ Deployment = tuple[Serving, Shop, FakePagerDuty]
 
 
 @contextlib.contextmanager
-def deployment(home: Path, *, start: bool = True) -> Iterator[Deployment]:
+def deployment(home: Path, *, start: bool = True, store: str | None = None) -> Iterator[Deployment]:
     """A shop, its Watchkeeper and its PagerDuty."""
     with Shop() as shop, FakePagerDuty() as pagerduty:
-        serving = Serving(home, scraping(shop, pagerduty))
+        serving = Serving(home, scraping(shop, pagerduty), store=store)
         try:
             if start:
                 serving.start()

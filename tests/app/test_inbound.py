@@ -46,8 +46,8 @@ EVENT = {
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path) as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         row = {
             "fingerprint": "one",
             "rule": "R",

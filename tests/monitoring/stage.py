@@ -65,11 +65,15 @@ class Stage:
         *,
         source: Source | None = None,
         findings: tuple[Findings, ...] = (),
+        place: Path | str | None = None,
+        owner: str | None = None,
     ) -> None:
         self.directory = directory
         self.loaded = loaded or default_runbook()
         self.clock = ManualClock(START)
+        self.place = place or directory
         self._source = source
+        self._owner = owner
         self._findings = findings
         self.restart()
 
@@ -78,7 +82,7 @@ class Stage:
         if hasattr(self, "samples"):
             self.close()
         self.samples = SampleStore.open(self.directory / "samples", clock=self.clock, threads=False)
-        self.store = open_store(self.directory, self.clock)
+        self.store = open_store(self.place, self.clock)
         self.engine = Engine(self.samples, default_step_ms=15_000)
         self._intakes: dict[str, Intake] = {}
         self.service = MonitoringService(
@@ -89,6 +93,7 @@ class Stage:
             external_url="http://127.0.0.1:8321",
             series=AlertSeries(self.samples.group(SERIES_GROUP)),
             findings=self._findings,
+            owner=self._owner,
         )
 
     def close(self) -> None:

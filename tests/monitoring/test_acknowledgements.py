@@ -24,8 +24,8 @@ KEY = "watchkeeper/abc/1"
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path) as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         with opened.write() as conn:
             for fingerprint, group in (("one", KEY), ("two", KEY), ("other", "watchkeeper/def/1")):
                 conn.execute(

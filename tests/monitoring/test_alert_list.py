@@ -20,14 +20,16 @@ PAGE = "ObjectsNodeHealthPage"
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    it = Stage(tmp_path)
+def stage(tmp_path: Path, place: Path | str) -> Iterator[Stage]:
+    it = Stage(tmp_path, place=place)
     yield it
     it.close()
 
 
 def command(stage: Stage, *arguments: str) -> str:
-    done = CliRunner().invoke(app, ["--data", str(stage.directory), *arguments])
+    done = CliRunner().invoke(
+        app, ["--data" if isinstance(stage.place, Path) else "--store", str(stage.place), *arguments]
+    )
     assert done.exit_code == 0, done.output
     return done.stdout
 

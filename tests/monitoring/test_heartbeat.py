@@ -43,8 +43,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def store(tmp_path: Path, clock: ManualClock) -> Iterator[Store]:
-    with open_store(tmp_path, clock) as opened:
+def store(place: Path | str, clock: ManualClock) -> Iterator[Store]:
+    with open_store(place, clock) as opened:
         yield opened
 
 

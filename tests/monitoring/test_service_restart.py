@@ -28,11 +28,11 @@ def pagerduty() -> Iterator[FakePagerDuty]:
 
 
 @pytest.fixture
-def stage(tmp_path: Path, pagerduty: FakePagerDuty) -> Iterator[Stage]:
+def stage(tmp_path: Path, place: Path | str, pagerduty: FakePagerDuty) -> Iterator[Stage]:
     key = "routing_key: {env: PAGERDUTY_ROUTING_KEY}"
     text = default_text()
     assert key in text
-    it = Stage(tmp_path, load_text(text.replace(key, f"{key}\n        url: {pagerduty.url}")))
+    it = Stage(tmp_path, load_text(text.replace(key, f"{key}\n        url: {pagerduty.url}")), place=place)
     yield it
     it.close()
 

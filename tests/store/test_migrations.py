@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,15 +14,16 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import CheckConstraint, inspect, text
+from sqlalchemy import CheckConstraint, Connection, Integer, MetaData, Table, insert, inspect, select, text
 
-from tests.postgresql import sqlite_only
+from tests.postgresql import Server, sqlite_only
 from tests.store.conftest import NOW
 from watchkeeper.store import journal, migrate
 from watchkeeper.store.database import FILE_NAME, Store, open_existing, open_store
-from watchkeeper.store.errors import StoreBusyError, StoreError, StoreNewerError
+from watchkeeper.store.errors import StoreBusyError, StoreError, StoreMissingError, StoreNewerError
 from watchkeeper.store.migrations import versions
 from watchkeeper.store.models import metadata
+from watchkeeper.store.types import CanonicalJson
 
 
 def test_migrations_build_exactly_what_the_models_declare(store: Store) -> None:
@@ -56,18 +58,50 @@ def test_opening_again_changes_nothing(tmp_path: Path) -> None:
     assert (tmp_path / FILE_NAME).read_bytes() == before
 
 
-def test_a_store_of_the_first_version_is_brought_up_with_all_it_holds(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("revision", [f"{number:04}" for number in range(1, int(migrate.HEAD))])
+def test_a_store_of_every_version_is_brought_up_with_a_row_in_each_table(
+    nothing: Path | str, monkeypatch: pytest.MonkeyPatch, revision: str
 ) -> None:
-    with monkeypatch.context() as first:
-        first.setattr(migrate, "HEAD", "0001")
-        with open_store(tmp_path) as store, store.write() as conn:
-            journal.append(conn, NOW, "alert.firing", "watch", "alert:1", {})
-            assert "oncall_overrides" not in inspect(conn).get_table_names()
-    with open_store(tmp_path) as store, store.read() as conn:
-        assert "oncall_overrides" in inspect(conn).get_table_names()
+    with monkeypatch.context() as then:
+        then.setattr(migrate, "HEAD", revision)
+        with open_store(nothing) as store, store.write() as conn:
+            for number in range(3):
+                journal.append(conn, NOW, "k", "a", "s", {"n": number}, [("clause.1", "met")])
+            before = {name: _fill(conn, name) for name in _tables(conn)}
+    assert len(before) >= 5
+    with open_store(nothing) as store, store.read() as conn:
         assert journal.verify(conn).intact
-        assert journal.head(conn).seq == 1
+        assert journal.head(conn).seq == 3
+        assert compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata) == []
+        for name, row in before.items():
+            (now,) = conn.execute(select(Table(name, MetaData(), autoload_with=conn))).mappings()
+            assert {key: value for key, value in row.items() if key in now}.items() <= dict(now).items(), name
+    with open_existing(nothing) as again, again.read() as conn:
+        assert journal.head(conn).seq == 3
+
+
+def _tables(conn: Connection) -> list[str]:
+    """The tables there are now, but for the journal, so that what one refers to stands before it."""
+    there = set(inspect(conn).get_table_names()) - {"journal", "journal_clauses"}
+    return [table.name for table in metadata.sorted_tables if table.name in there]
+
+
+def _fill(conn: Connection, name: str) -> dict[str, object]:
+    """Put a row into the table, with something in every column that its constraints allow."""
+    table = Table(name, MetaData(), autoload_with=conn)
+    allowed = [str(check["sqltext"]) for check in inspect(conn).get_check_constraints(name)]
+    row: dict[str, object] = {}
+    for number, column in enumerate(table.columns, 1):
+        declared = metadata.tables[name].columns.get(column.name)
+        if isinstance(column.type, Integer):
+            row[column.name] = 1 if column.primary_key or column.foreign_keys else number
+        elif declared is not None and isinstance(declared.type, CanonicalJson):
+            row[column.name] = '{"a": 1}'
+        else:
+            words = (re.findall("'([^']+)'", text) for text in allowed if column.name in text)
+            row[column.name] = next((found[0] for found in words if found), f"1{column.name}")
+    conn.execute(insert(table), [row])
+    return row
 
 
 def test_a_store_of_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -99,15 +133,28 @@ def test_an_upgrade_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pyte
     open_store(tmp_path).close()
 
 
+def test_an_upgrade_that_fails_changes_nothing_on_postgresql(
+    postgresql: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = postgresql.database()
+    with monkeypatch.context() as patched:
+        patched.setattr("alembic.operations.Operations.create_index", _fail)
+        with pytest.raises(OSError, match="power cut"):
+            open_store(url)
+    with pytest.raises(StoreMissingError):
+        open_existing(url)
+    open_store(url).close()
+
+
 def _fail(*_given: object, **_named: object) -> None:
     raise OSError(5, "power cut")
 
 
-def test_processes_that_start_at_the_same_time_migrate_once(tmp_path: Path) -> None:
+def test_processes_that_start_at_the_same_time_migrate_once(nothing: Path | str) -> None:
     program = "import sys; from watchkeeper.store.database import open_store; open_store(sys.argv[1]).close()"
-    children = [subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) for _ in range(4)]
+    children = [subprocess.Popen([sys.executable, "-c", program, str(nothing)]) for _ in range(4)]
     assert [child.wait(60) for child in children] == [0, 0, 0, 0]
-    with open_existing(tmp_path) as store, store.read() as conn:
+    with open_existing(nothing) as store, store.read() as conn:
         assert conn.execute(text("SELECT version_num FROM alembic_version")).scalars().all() == [migrate.HEAD]
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from watchkeeper.access import throttle
 from watchkeeper.access.models import COMPONENT, printable
@@ -32,8 +32,6 @@ def waiting(conn: Connection, now: datetime, username: str, known: bool, address
 
 def record(conn: Connection, now: datetime, username: str, known: bool, address: str) -> None:
     """Count a failure for the name and for the address, and tell the journal what is worth telling."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE sign_in_failures IN EXCLUSIVE MODE"))
     begun = _begun(conn, now)
     by_name = _count(conn, now, throttle.name_key(username, known), throttle.FREE_FOR_NAME)
     by_address = _count(conn, now, throttle.address_key(address), throttle.FREE_FOR_ADDRESS)

@@ -52,7 +52,7 @@ def change(store: Store, clock: Clock, identity: Identity, current: str, new: st
                 raise AccessError("the current password is wrong")
         hashed = passwords.compute(new)
     with store.write() as conn:
-        if users.password_hash_of(conn, user.id, hold=True) != stored:
+        if users.password_hash_of(conn, user.id) != stored:
             raise AccessError("the password was changed meanwhile; nothing was changed now")
         by, keep = identity.actor, identity.session
         users.set_password_hash(conn, clock.now(), user.id, hashed, by=by, keep=keep)

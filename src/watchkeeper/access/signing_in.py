@@ -110,7 +110,7 @@ def _open(
     address: str,
 ) -> str | None:
     """The session, if the account is still as it was when its password was verified."""
-    if users.password_hash_of(conn, user.id, hold=True) != verified or not users.get(conn, user.id).enabled:
+    if users.password_hash_of(conn, user.id) != verified or not users.get(conn, user.id).enabled:
         return None
     failures.forget(conn, user.username)
     sessions.sweep(conn, now)

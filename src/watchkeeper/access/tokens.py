@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, insert, or_, select, update
-from sqlalchemy import text as sql
 
 from watchkeeper.access import opaque
 from watchkeeper.access.models import AccessError, Identity, Scope, is_identifier, printable
@@ -67,8 +66,6 @@ def create(
         raise AccessError(f"a token needs at least one scope: {', '.join(Scope)}")
     if not now < expires_at <= now + LONGEST:
         raise AccessError(f"a token ends within {LONGEST.days} days, and not before it begins")
-    if conn.dialect.name == "postgresql":  # or else two that are made at once have one name
-        conn.execute(sql("LOCK TABLE api_tokens IN SHARE ROW EXCLUSIVE MODE"))
     if any(one.name == name and one.state(now) == "active" for one in listing(conn)):
         raise AccessError(f"there is an active token {name} already; revoke it first, or take another name")
     text = PREFIX + opaque.new()

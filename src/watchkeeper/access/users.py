@@ -183,15 +183,9 @@ def by_name(conn: Connection, username: str) -> User | None:
     return None if row is None else _user(row)
 
 
-def password_hash_of(conn: Connection, user_id: int, *, hold: bool = False) -> str | None:
-    """The hash of a user's password, for verifying it outside the transaction; never to be shown.
-
-    ``hold``: the account stays as it is until the (writing) transaction ends, so that neither a new password
-    nor the end of the account overlooks what is opened meanwhile (on PostgreSQL; SQLite has one writer).
-    """
+def password_hash_of(conn: Connection, user_id: int) -> str | None:
+    """The hash of a user's password, for verifying it outside the transaction; never to be shown."""
     query = select(table.c.password_hash).where(table.c.id == user_id)
-    if hold:
-        query = query.with_for_update()
     found: str | None = conn.execute(query).scalar()
     return found
 
@@ -202,12 +196,10 @@ def count(conn: Connection) -> int:
 
 
 def _refuse_last_admin(conn: Connection, user: User, what: str) -> None:
-    """Locks the enabled admins' rows (on PostgreSQL), so that two processes cannot both spare the other."""
     if user.role is not Role.ADMIN or not user.enabled:
         return
     admins = select(table.c.id).where(table.c.role == Role.ADMIN.value, table.c.disabled_at.is_(None))
-    locked = conn.execute(admins.order_by(table.c.id).with_for_update()).all()
-    if {row.id for row in locked} <= {user.id}:
+    if set(conn.execute(admins).scalars()) <= {user.id}:
         raise AccessError(
             f"{user.username} is the last admin and cannot {what}; make somebody else an admin first"
         )

@@ -84,7 +84,6 @@ class Escalating:
     def _settle(self, key: str, runbook: Runbook) -> bool:
         """Write what one page means now, in one transaction; whether that is anything."""
         with self._store.write() as conn:
-            paging.lock(conn)
             now, known = self._clock.now(), paging.load(conn, key)
             for page in paging.pages(conn, known, key):
                 before = known.get(key)

@@ -164,6 +164,8 @@ class Evaluating:
         self._liveness.here(EVALUATING)
         self.cpu_seconds = time.thread_time()
         if decision is None:
+            if self.service.stands_by and not self.service.in_doubt:
+                self.recorded_at = self._clock.monotonic()  # by another, which this one follows
             return
         if decision.sends:
             waking = asyncio.create_task(self._wake())

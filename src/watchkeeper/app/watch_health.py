@@ -67,6 +67,8 @@ class WatchHealth:
         """What somebody should look at, though pages can be relied on."""
         found = [problem.text for problem in self._samples.health().problems]
         found += self._scraper.problems()
+        if self._service.stands_by:
+            found.append(f"the rules are evaluated by {self._service.stands_by}; this one stands by")
         if self._evaluating.problem:
             first = self._evaluating.problem.splitlines()[0]
             found.append(f"the runbook on disk cannot be used, the one before it is in force: {first}")

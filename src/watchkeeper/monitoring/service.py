@@ -1,9 +1,10 @@
 """Runs the monitoring section: each evaluation is read, decided, and written in one transaction.
 
 Always true: what an evaluation decided (alerts, journal, evidence, outbox) is in the store whole or not at
-all; when it could not be written, the next evaluation decides again from what the store last held, so nothing
-is told twice or lost (tests/monitoring/test_service.py, test_service_restart.py). A runbook that cannot be
-used leaves the one before it running, and the journal says so.
+all; when it could not be written, the next evaluation decides again from what the store then holds, so
+nothing is told twice or lost (tests/monitoring/test_service.py, test_service_restart.py); of several services
+over one store one evaluates and the others follow it (test_service_shared.py). A runbook that cannot be used
+leaves the one before it running, and the journal says so.
 """
 
 from __future__ import annotations
@@ -33,11 +34,15 @@ from watchkeeper.store import journal
 from watchkeeper.store.clock import Clock, to_ms
 from watchkeeper.store.database import Store
 from watchkeeper.store.errors import StoreError
+from watchkeeper.store.leases import Lease, described
+from watchkeeper.store.owners import this_process
 
 log = logging.getLogger(__name__)
 
 SHOWN_EVERY = timedelta(minutes=1)
 """How often signals without thresholds are read: nobody is told of them, and some read a whole day."""
+LEASE = "monitoring.evaluation"
+SHORTEST_LEASE = timedelta(seconds=20)
 EAGER_EVALUATIONS = 6
 """So many evaluations after a start or a reload read them all, so that nobody waits a minute to see one."""
 Findings = Callable[[datetime], Mapping[str, Standing]]
@@ -60,7 +65,8 @@ class ReloadResult:
 class MonitoringService:
     """The monitoring section of one runbook, over one store and one source of answers.
 
-    ``external_url`` is where people reach us: the links in alerts that begin with ``/`` go there.
+    ``external_url`` is where people reach us: the links in alerts that begin with ``/`` go there. ``owner``
+    is who this is among those that share the store: this process, if nobody says otherwise.
     """
 
     def __init__(
@@ -73,6 +79,7 @@ class MonitoringService:
         external_url: str = "",
         series: AlertSeries | None = None,
         findings: Iterable[Findings] = (),
+        owner: str | None = None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -92,6 +99,8 @@ class MonitoringService:
         """What the last recorded evaluation was answered."""
         self.totals: Counter[str] = Counter()
         self._silences: tuple[Silence, ...] = ()
+        self._lease = Lease(LEASE, owner or this_process(), clock)
+        self._in_doubt = False
         with store.read() as conn:
             self.state = records.load(conn)
 
@@ -117,6 +126,17 @@ class MonitoringService:
         """The digest of the runbook in force."""
         return self._loaded.digest
 
+    @property
+    def stands_by(self) -> str | None:
+        """Who evaluates the rules over this store instead, if somebody does."""
+        holder = self._lease.holder
+        return None if holder is None or self._lease.held else described(holder)
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the store could not be read or written when that was last tried."""
+        return self._in_doubt
+
     def alerts(self) -> list[Alert]:
         """Every alert there is, pages first, then the oldest first."""
         return sorted(
@@ -130,7 +150,12 @@ class MonitoringService:
     # -- what happens --------------------------------------------------------------------------
 
     async def evaluate(self, slot: Slot | datetime) -> Decision | None:
-        """Evaluate every rule for the time ``slot``. None where the store could not be written."""
+        """Evaluate every rule for the time ``slot``.
+
+        None where the store could not be written, or where another process evaluates (:attr:`stands_by`).
+        """
+        if not self._is_ours():
+            return None
         at, missed = (slot.at, slot.missed) if isinstance(slot, Slot) else (slot, 0)
         begun = self._clock.monotonic()
         seen = await self._observe(at, begun)
@@ -138,14 +163,39 @@ class MonitoringService:
         try:
             self._act(decision, seen)
         except StoreError as error:
+            # A connection that broke in a commit leaves it open whether that took place.
+            self._in_doubt = True
             self.totals["not_written"] += 1
             log.error("an evaluation could not be recorded, and is decided again at the next one: %s", error)
+            return None
+        except _TakenOverError:
+            log.warning("the rules are evaluated by %s from now on", self.stands_by)
             return None
         self.state, self.quiet, self.standings = decision.state, decision.quiet, decision.standings
         self._monotonic = begun
         self._write_series(at)
         self._note(decision, seen, missed, self._clock.monotonic() - begun)
         return decision
+
+    def _is_ours(self) -> bool:
+        """Whether this process evaluates. Where another does, what that one recorded is followed."""
+        if self._lease.held and not self._in_doubt:
+            return True
+        try:
+            with self._store.write() as conn:
+                ours = self._lease.take(conn, self._lease_lasts)
+                self.state = records.load(conn)
+        except StoreError as error:
+            self._in_doubt = True
+            self.totals["not_written"] += 1
+            log.error("the rules are not evaluated, because that could not be recorded: %s", error)
+            return False
+        self._in_doubt = False
+        return ours
+
+    @property
+    def _lease_lasts(self) -> timedelta:
+        return max(SHORTEST_LEASE, 2 * self.interval)
 
     async def _observe(self, at: datetime, begun: float) -> Observation:
         silences = self._current_silences()
@@ -185,6 +235,8 @@ class MonitoringService:
     def _act(self, decision: Decision, seen: Observation) -> None:
         context = journaling.Context(self._policy, self._wording, seen)
         with self._store.write() as conn:
+            if not self._lease.take(conn, self._lease_lasts):
+                raise _TakenOverError
             records.save(conn, self.state, decision, self._describe)
             journaling.record(conn, decision, context)
             runbook = self._policy.runbook
@@ -248,7 +300,8 @@ class MonitoringService:
         names = {signal.identity for signal in compiled.signals}
         facts = {**_loaded_facts(loaded, compiled), "before": self._loaded.digest}
         with self._store.write() as conn:
-            kept = records.forget_signals(conn, self.state, names)
+            # Where another process evaluates, its runbook says which signals there are.
+            kept = self.state if self.stands_by else records.forget_signals(conn, self.state, names)
             journal.append(conn, now, "runbook.loaded", ACTOR, "runbook", facts)
         self.state = kept
         self._use(loaded, compiled)
@@ -277,6 +330,10 @@ class MonitoringService:
         with self._store.write() as conn:
             journal.append(conn, now, "runbook.refused", ACTOR, "runbook", facts)
         return ReloadResult(self._loaded.digest, lines or (problem,))
+
+
+class _TakenOverError(Exception):
+    """Another process took the evaluation over while this one was at it."""
 
 
 def _costs(source: Source, compiled: Compiled, seconds: float) -> dict[str, float]:

@@ -122,8 +122,6 @@ def cancel(conn: Connection, now: datetime, override_id: int, actor: str) -> Sto
     Raises :class:`OnCallError` for one that is not there, is over, or was cancelled before.
     """
     query = select(table).where(table.c.id == override_id)
-    if conn.dialect.name == "postgresql":
-        query = query.with_for_update()
     row = conn.execute(query).first()
     if row is None:
         raise OnCallError(

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, case, delete, func, insert, or_, select, update
 
 from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.models import Kind, Notification, NotifyError, personal_key
@@ -21,12 +21,6 @@ from watchkeeper.oncall.escalation import Escalation, Page, State
 from watchkeeper.oncall.steps import Recipient
 from watchkeeper.store.models import alerts, outbox
 from watchkeeper.store.models import escalations as table
-
-
-def lock(conn: Connection) -> None:
-    """Keep other processes from deciding until the transaction ends; SQLite has one writer anyway."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE escalations IN EXCLUSIVE MODE"))
 
 
 def load(conn: Connection, only: str | None = None) -> dict[str, Escalation]:

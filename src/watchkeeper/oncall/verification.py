@@ -124,8 +124,6 @@ def verified(conn: Connection) -> Verified:
 
 def _rows(conn: Connection, contact: Contact) -> list[Row[Any]]:
     query = select(table).where(table.c.contact == contact.id, table.c.code_hash.is_not(None))
-    if conn.dialect.name == "postgresql":
-        query = query.with_for_update()
     return list(conn.execute(query.order_by(table.c.way)))
 
 

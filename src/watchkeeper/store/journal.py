@@ -26,7 +26,6 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    text,
     type_coerce,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -138,8 +137,6 @@ def append_all(conn: Connection, now: datetime, drafts: Sequence[Draft]) -> int:
     Thousands take a fraction of the time that as many calls of :func:`append` would.
     """
     cited = [_checked(draft) for draft in drafts]
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE journal IN EXCLUSIVE MODE"))
     last = conn.execute(select(journal.c.seq, journal.c.hash).order_by(journal.c.seq.desc()).limit(1)).first()
     seq, previous = (last.seq, last.hash) if last else (0, GENESIS)
     rows: list[dict[str, Any]] = []

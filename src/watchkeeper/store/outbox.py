@@ -179,8 +179,6 @@ def claim(
         .order_by(*urgency, outbox.c.due_at, outbox.c.id)
         .limit(limit)
     )
-    if conn.dialect.name == "postgresql":
-        query = query.with_for_update(skip_locked=True)
     claimed = []
     for number in conn.execute(query).scalars().all():
         row = conn.execute(select(outbox).where(outbox.c.id == number)).one()
