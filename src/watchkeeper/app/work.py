@@ -1,7 +1,7 @@
-"""The role ``work``: delivers what the outbox holds and escalates pages, until told to stop.
+"""The role ``work``: delivers what the outbox holds, escalates pages and keeps incidents, until told to stop.
 
-Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery or
-escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
+Always true: a runbook that cannot be used leaves the last good one in place, and says so; when one of these
+ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
 evaluation on this machine enqueued is sent at once, because the role is woken (tests/app/test_work.py); what
 came from elsewhere, at the next poll.
 """
@@ -24,6 +24,7 @@ from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.metrics import families_json, new_registry
+from watchkeeper.app.responding import Responding
 from watchkeeper.app.settings import Settings
 from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
@@ -90,6 +91,7 @@ class Work:
         self._stop = threading.Event()
         self.deliverer = Deliverer(store, (), clock)
         self.escalating = Escalating(store, clock, runbook)
+        self.responding = Responding(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
@@ -108,6 +110,7 @@ class Work:
         self._lines = runbook.notifications.receivers
         self.deliverer.replace_receivers(self._receivers.values())
         self.escalating.use(runbook)
+        self.responding.use(runbook)
         self.inbound.use(runbook)
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
@@ -131,7 +134,11 @@ class Work:
                 loop.call_soon_threadsafe(failed.set)
                 loop.call_soon_threadsafe(stopped.set)
 
-        work = {"delivery": self.deliverer.run, "escalation": self.escalating.run}
+        work = {
+            "delivery": self.deliverer.run,
+            "escalation": self.escalating.run,
+            "incidents": self.responding.run,
+        }
         threads = [
             threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
         ]

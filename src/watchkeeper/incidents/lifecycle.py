@@ -31,11 +31,19 @@ IMPACT = "impact"
 _OWNER, _DUE = "owner", "due date"
 
 
-def stage(incident: Incident, updates: Sequence[Update]) -> Stage:
+def acknowledged(incident: Incident, alerts: Sequence[JoinedAlert]) -> bool:
+    """Whether somebody has it: an acknowledgement that was taken back, or a page that joined, asks again."""
+    waiting = any(
+        one.severity == "page" and one.resolved_at is None and one.acknowledged_at is None for one in alerts
+    )
+    return incident.acknowledged_at is not None and not waiting
+
+
+def stage(incident: Incident, alerts: Sequence[JoinedAlert], updates: Sequence[Update]) -> Stage:
     """Which step of the response an incident is in."""
     if incident.state in (State.RESOLVED, State.CLOSED, State.MERGED):
         return Stage.DOCUMENT
-    if incident.acknowledged_at is None:
+    if not acknowledged(incident, alerts):
         return Stage.DETECT
     if incident.severity is None:
         return Stage.TRIAGE
@@ -44,12 +52,14 @@ def stage(incident: Incident, updates: Sequence[Update]) -> Stage:
     return Stage.STABILISE if updates else Stage.COMMUNICATE
 
 
-def allowed(incident: Incident, resolve: Sequence[Gap], close: Sequence[Gap]) -> frozenset[Action]:
+def allowed(
+    incident: Incident, alerts: Sequence[JoinedAlert], resolve: Sequence[Gap], close: Sequence[Gap]
+) -> frozenset[Action]:
     """What may be done now, without a reason."""
     if incident.state in (State.CLOSED, State.MERGED):
         return frozenset()
     found = {Action.SET_SEVERITY, Action.POST_UPDATE, Action.DOCUMENT}
-    if incident.acknowledged_at is None:
+    if incident.live and not acknowledged(incident, alerts):
         found.add(Action.ACKNOWLEDGE)
     if incident.state is State.OPEN:
         found.add(Action.MITIGATE)
@@ -62,6 +72,7 @@ def allowed(incident: Incident, resolve: Sequence[Gap], close: Sequence[Gap]) ->
 
 def next_action(
     incident: Incident,
+    alerts: Sequence[JoinedAlert],
     updates: Sequence[Update],
     clocks: Sequence[Countdown],
     resolve: Sequence[Gap],
@@ -77,7 +88,7 @@ def next_action(
         if close:
             return NextAction(Action.DOCUMENT, f"missing: {_listed(close)}", until)
         return NextAction(Action.CLOSE, "the document is complete", until)
-    if incident.acknowledged_at is None:
+    if not acknowledged(incident, alerts):
         until = due.get("incidents.acknowledge")
         return NextAction(Action.ACKNOWLEDGE, "nobody has it yet", until)
     if incident.severity is None:

@@ -81,8 +81,8 @@ def story(conn: Connection, now: datetime, runbook: Runbook, number: int) -> Sto
     merged = select(incidents.c.id).where(incidents.c.merged_into == number).order_by(incidents.c.id)
     return Story(
         incident=incident,
-        stage=lifecycle.stage(incident, said),
-        next=lifecycle.next_action(incident, said, running, resolve, close, now),
+        stage=lifecycle.stage(incident, alerts, said),
+        next=lifecycle.next_action(incident, alerts, said, running, resolve, close, now),
         clock=lifecycle.next_clock(running),
         clocks=running,
         alerts=alerts,
@@ -92,7 +92,7 @@ def story(conn: Connection, now: datetime, runbook: Runbook, number: int) -> Sto
         ratings=records.ratings_of(conn, alerts),
         resolve_gaps=resolve,
         close_gaps=close,
-        allowed=lifecycle.allowed(incident, resolve, close),
+        allowed=lifecycle.allowed(incident, alerts, resolve, close),
         merged_from=tuple(conn.execute(merged).scalars()),
     )
 

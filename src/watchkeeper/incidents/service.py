@@ -140,7 +140,7 @@ def set_severity(
     before, first = incident.severity, incident.triaged_at is None
     said = f"{by.name} set {severity}" + (f" instead of {before}" if before else "")
     said += f": {note}" if note else ""
-    judged = first and not deadlines.running(conn, incident.subject, clocks.TRIAGE)
+    judged = first and incidents.deadlines.triage is None  # else the deadline has the verdict
     verdict = "waived" if clocks.TRIAGE in clocks.waivers(runbook, now) else "met"
     incident = records.change(
         conn,
@@ -158,6 +158,7 @@ def set_severity(
     told = telling.stakeholders_told(conn, number)
     clocks.triaged(conn, now, runbook, incident, by, told=told)
     telling.tell_channel(conn, now, runbook, incident, Kind.TRIGGER, said)
+    telling.end_reminders(conn, now, incident, clocks.TRIAGE)
     return incident
 
 
@@ -407,6 +408,7 @@ def waive_deadline(
         done = deadlines.waive(conn, now, deadline_id, by.actor, said)
     except deadlines.DeadlineError as error:
         raise IncidentError(str(error)) from None
+    telling.end_reminders(conn, now, incident, done.clause)
     if done.clause == clocks.UPDATE:
         clocks.keep_updating(conn, now, section(runbook), incident, by)
     return done

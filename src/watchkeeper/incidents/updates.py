@@ -161,8 +161,10 @@ def post_update(
         "told": [[one.audience, one.whom, one.receiver, one.to, one.outbox_id] for one in told],
     }
     conn.execute(insert(incident_updates).values(**values))
-    clocks.updated(conn, now, runbook, incident, by, told=any(one.whom for one in told))
-    telling.end_reminders(conn, now, incident, clocks.UPDATE)
+    heard = any(one.whom for one in told)
+    clocks.updated(conn, now, runbook, incident, by, told=heard)
+    for clause in (clocks.UPDATE, clocks.COMMUNICATE) if heard else (clocks.UPDATE,):
+        telling.end_reminders(conn, now, incident, clause)
     return records.updates(conn, number)[0]
 
 

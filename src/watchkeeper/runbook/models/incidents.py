@@ -93,5 +93,4 @@ class Incidents(Part):
     document: Document = Document()
     rota: RotaRef | None = None
     join_window: Duration = Duration("1h")
-    """An alert joins an open incident of its service that began so recently, or reopens one that was resolved
-    so recently because of it."""
+    """A resolved incident whose alert fires again within this time is reopened; later, another one opens."""
