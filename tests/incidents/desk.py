@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, event, select
 
 from watchkeeper.incidents import reading, service
 from watchkeeper.incidents.models import Author, Incident, Story
@@ -16,8 +18,8 @@ from watchkeeper.runbook.loading import load_bytes
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
-from watchkeeper.store.database import Store, open_store
-from watchkeeper.store.models import outbox
+from watchkeeper.store.database import FILE_NAME, Store, open_store
+from watchkeeper.store.models import metadata, outbox
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 ADA, BEN = Author.person("ada"), Author.person("ben")
@@ -72,11 +74,47 @@ def runbook_of(text: str = TEXT) -> Runbook:
     return load_bytes("runbook.yaml", text.encode()).runbook
 
 
+class DeathError(Exception):
+    """The process is gone; what was begun is undone by the database."""
+
+
+@contextmanager
+def statements(die_at: int | None = None) -> Iterator[list[str]]:
+    """The statements that are begun inside, of all engines; the one of number ``die_at`` is never run."""
+    seen: list[str] = []
+
+    def before(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        seen.append(statement)
+        if len(seen) == die_at:
+            raise DeathError
+
+    event.listen(Engine, "before_cursor_execute", before)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", before)
+
+
+@cache
+def _empty_store() -> bytes:
+    """The file of a store in which nothing is; made once, because every migration takes its time."""
+    with TemporaryDirectory() as place:
+        open_store(place, ManualClock(NOW)).close()
+        return (Path(place) / FILE_NAME).read_bytes()
+
+
+def _begin_with_an_empty_store(directory: Path) -> None:
+    directory.mkdir(parents=True, exist_ok=True)
+    if not (directory / FILE_NAME).exists():
+        (directory / FILE_NAME).write_bytes(_empty_store())
+
+
 class Desk:
     """A store, a clock, a runbook, and short ways to what people do."""
 
     def __init__(self, directory: Path | str, text: str = TEXT) -> None:
         self.clock = ManualClock(NOW)
+        _begin_with_an_empty_store(Path(directory))
         self.store: Store = open_store(directory, self.clock)
         self.runbook = runbook_of(text)
         self.acknowledged: list[tuple[str, ...]] = []
@@ -105,6 +143,12 @@ class Desk:
     def story(self, number: int = 1) -> Story:
         with self.read() as conn:
             return reading.story(conn, self.now, self.runbook, number)
+
+    def everything(self) -> list[Any]:
+        """Every row of every table; the journal is intact."""
+        with self.read() as conn:
+            assert journal.verify(conn).intact
+            return [[tuple(row) for row in conn.execute(select(table))] for table in metadata.sorted_tables]
 
     def entries(self, kind: str = "*", subject: str | None = None) -> list[journal.Entry]:
         """The journal's entries of a kind; the whole journal is intact."""

@@ -15,6 +15,7 @@ from watchkeeper import __version__
 from watchkeeper.cli import (
     alerts,
     demo,
+    incidents,
     journal,
     oncall,
     receivers,
@@ -40,6 +41,7 @@ app.add_typer(runbook.app, name="runbook")
 app.command("serve")(serve.serve)
 app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(incidents.app, name="incidents")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
 app.add_typer(receivers.app, name="receivers")

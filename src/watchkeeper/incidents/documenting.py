@@ -19,7 +19,6 @@ from watchkeeper.store import journal, journal_search
 from watchkeeper.store.models import alert_ratings, follow_ups, incident_alerts
 
 LONGEST = 50_000
-_EXTRA = ("impact", "summary")
 
 
 def section_names(runbook: Runbook) -> tuple[str, ...]:
@@ -39,8 +38,8 @@ def write_section(
     *,
     revision: int | None = None,
 ) -> Incident:
-    """Write a section, also of a closed incident: then it is a correction. What stood there before stays in
-    the journal."""
+    """Write a section; what stood there before stays in the journal. Of a closed incident nothing is written
+    over: then ``text`` is a correction, which stands below what it corrects."""
     incident = records.load(conn, number, lock=True)
     _not_merged(incident)
     records.check_revision(conn, incident, revision)
@@ -50,13 +49,18 @@ def write_section(
     if len(text) > LONGEST:
         raise IncidentError(f"a section is at most {LONGEST} characters; nothing was changed")
     before = incident.sections.get(wanted)
+    corrects = incident.state is State.CLOSED
     if before is not None and before.text == text.strip():
         return incident
-    corrects = incident.state is State.CLOSED
+    if corrects and not text.strip():
+        raise IncidentError("a correction needs its text; nothing was changed")
     verb = "corrected" if corrects else "rewrote" if before else "wrote"
     written = {"text": text.strip(), "by": by.name, "at": now.isoformat()}
     kept = records.document_of(incident)
-    kept["sections"][wanted] = written
+    if corrects:
+        kept["corrections"].append({"section": wanted, **written})
+    else:
+        kept["sections"][wanted] = written
     facts = {"section": wanted, "text": text.strip(), "correction": corrects}
     said = f"{by.name} {verb} the section {wanted}"
     return records.change(

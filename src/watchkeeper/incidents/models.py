@@ -113,6 +113,16 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
+class Correction:
+    """What somebody added to a section after the incident was closed. What stood there stays."""
+
+    section: str
+    text: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Incident:
     """One incident. ``severity`` is None until triage; ``sections`` by the runbook's names, lower case.
 
@@ -149,6 +159,7 @@ class Incident:
     closed_by: str | None
     merged_into: int | None
     sections: Mapping[str, Section]
+    corrections: tuple[Correction, ...]
     key_events: tuple[int, ...]
     left_out: tuple[int, ...]
     revision: int

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from watchkeeper.incidents import clocks, lifecycle, records, timeline
+from watchkeeper.incidents import clocks, document, figures, lifecycle, records, timeline
 from watchkeeper.incidents.models import (
     LIVE,
     Countdown,
@@ -182,3 +182,20 @@ def _acknowledgement(
 def follow_ups(conn: Connection, *, undone: bool = True) -> tuple[FollowUp, ...]:
     """The follow-ups of all incidents; with ``undone`` those that wait, which is what people ask for."""
     return records.follow_ups_of(conn, undone=undone)
+
+
+def document_of(conn: Connection, now: datetime, runbook: Runbook, number: int, *, whole: bool = True) -> str:
+    """The incident document, as Markdown. Raises :class:`NoSuchIncidentError`."""
+    found = story(conn, now, runbook, number)
+    lines = timeline.timeline(conn, found.incident)
+    return document.document(found, lines, section(runbook), whole=whole)
+
+
+def figures_since(conn: Connection, since: datetime) -> list[figures.Figures]:
+    """The figures of the incidents that were opened since then, per service and quarter."""
+    query = select(incidents).where(incidents.c.opened_at >= since).order_by(incidents.c.id)
+    known = [records.incident_of(row) for row in conn.execute(query)]
+    mine = select(incident_alerts).join(incidents, incidents.c.id == incident_alerts.c.incident_id)
+    rows = conn.execute(mine.where(incidents.c.opened_at >= since))
+    alerts = [records.joined_of(row) for row in rows]
+    return figures.figures(known, alerts, records.ratings_of(conn, alerts))

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, select, update
 from watchkeeper.incidents.models import (
     Author,
     ConflictError,
+    Correction,
     FollowUp,
     Incident,
     JoinedAlert,
@@ -105,7 +106,7 @@ def incident_of(row: Row[Any]) -> Incident:
     values = {
         name: getattr(row, name)
         for name in Incident.__slots__
-        if name not in ("sections", "key_events", "left_out")
+        if name not in ("sections", "corrections", "key_events", "left_out")
     }
     values |= {
         "state": State(row.state),
@@ -113,6 +114,10 @@ def incident_of(row: Row[Any]) -> Incident:
         "public": bool(row.public),
         "components": tuple(row.components),
         "sections": sections,
+        "corrections": tuple(
+            Correction(one["section"], one["text"], one["by"], datetime.fromisoformat(one["at"]))
+            for one in document.get("corrections", ())
+        ),
         "key_events": tuple(document.get("key_events", ())),
         "left_out": tuple(document.get("left_out", ())),
     }
@@ -125,8 +130,13 @@ def document_of(incident: Incident, **changed: Any) -> dict[str, Any]:
         name: {"text": one.text, "by": one.by, "at": one.at.isoformat()}
         for name, one in incident.sections.items()
     }
+    corrections = [
+        {"section": one.section, "text": one.text, "by": one.by, "at": one.at.isoformat()}
+        for one in incident.corrections
+    ]
     kept = {
         "sections": sections,
+        "corrections": corrections,
         "key_events": list(incident.key_events),
         "left_out": list(incident.left_out),
     }

@@ -86,6 +86,7 @@ def notification(
         labels={name: value for name, value in labels.items() if value},
         annotations={"audience": audience},
         note=note,
+        status=incident.status.value,
     )
 
 
@@ -122,6 +123,7 @@ def remind(
         clause=clause,
         summary=summary,
         note="",
+        status=None,
     )
     tell(conn, now, recipients, said)
 
