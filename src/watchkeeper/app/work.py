@@ -1,4 +1,4 @@
-"""The role ``work``: delivers what the outbox holds, escalates pages and keeps incidents, until told to stop.
+"""The role ``work``: delivers what the outbox holds, escalates, keeps incidents, runs playbooks.
 
 Always true: a runbook that cannot be used leaves the last good one in place, and says so; when one of these
 ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
@@ -26,10 +26,13 @@ from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.metrics import families_json, new_registry
 from watchkeeper.app.responding import Responding
 from watchkeeper.app.settings import Settings
+from watchkeeper.app.verbs import Parts, build_verbs
 from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
+from watchkeeper.playbooks import rows as run_rows
+from watchkeeper.playbooks.runner import Runner
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.models.secrets import Secret, SecretMissingError
@@ -64,6 +67,27 @@ class _Deliveries:
         return [attempts, waiting]
 
 
+class _Runs:
+    """The runner's own metrics."""
+
+    def __init__(self, runner: Runner, store: Store) -> None:
+        self._runner = runner
+        self._store = store
+
+    def collect(self) -> list[Metric]:
+        steps = CounterMetricFamily(
+            "watchkeeper_playbook_steps", "Steps, looks and checks of playbooks that were carried out."
+        )
+        steps.add_metric([], self._runner.steps)
+        runs = GaugeMetricFamily(
+            "watchkeeper_playbook_runs", "Runs of playbooks that are not over.", labels=["state"]
+        )
+        with contextlib.suppress(StoreError), self._store.read() as conn:
+            for state_name, count in run_rows.counts(conn).items():
+                runs.add_metric([state_name], count)
+        return [steps, runs]
+
+
 def run_work(settings: Settings) -> int:
     """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
     clock = SystemClock()
@@ -93,8 +117,10 @@ class Work:
         self.escalating = Escalating(store, clock, runbook)
         self.responding = Responding(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
+        self.runner = Runner(store, clock, {}, folder=settings.runbook.parent)
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
+        self._registry.register(_Runs(self.runner, store))
         self._receivers: dict[str, Receiver] = {}
         self._lines: Iterable[ReceiverLine] = ()
         self._use(runbook)
@@ -112,6 +138,7 @@ class Work:
         self.escalating.use(runbook)
         self.responding.use(runbook)
         self.inbound.use(runbook)
+        self.runner.use(build_verbs(Parts(self._settings, self._store, self._clock, runbook)))
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
 
@@ -138,6 +165,7 @@ class Work:
             "delivery": self.deliverer.run,
             "escalation": self.escalating.run,
             "incidents": self.responding.run,
+            "playbooks": self.runner.run,
         }
         threads = [
             threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
@@ -149,6 +177,7 @@ class Work:
                 await stopped.wait()
         finally:
             self._stop.set()
+            self.runner.wake()
             for thread in threads:
                 await asyncio.to_thread(thread.join)
         return 1 if failed.is_set() else 0
@@ -187,8 +216,10 @@ class Work:
         ]
 
     async def _wake(self, _: dict[str, Any]) -> bytes:
-        """Something was put into the outbox; without this it is found at the next look, a moment later."""
+        """Something was put into the outbox, or a run has something to do; without this it is found at the
+        next look, a moment later."""
         self.deliverer.wake()
+        self.runner.wake()
         return b"true"
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:

@@ -18,6 +18,7 @@ from watchkeeper.cli import (
     incidents,
     journal,
     oncall,
+    playbooks,
     receivers,
     roles,
     rules,
@@ -44,6 +45,7 @@ app.add_typer(alerts.app, name="alerts")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
+app.add_typer(playbooks.app, name="playbook")
 app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
