@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.app.responses import Watch
 from tests.incidents.desk import ADA, BEN
-from watchkeeper.app.responding import acknowledge_alerts
-from watchkeeper.incidents import reading, service
+from watchkeeper.app.responding import BATCH, acknowledge_alerts
+from watchkeeper.incidents import alerting, joining, reading, service
+from watchkeeper.incidents.joining import Firing
 from watchkeeper.incidents.models import Action, RefusedError, State, Status
 
 
@@ -182,3 +184,44 @@ def test_a_clock_set_forward_misses_nothing_and_set_back_neither(watch: Watch) -
     assert watch.evidence("update") == []
     watch.look(15)
     assert watch.evidence("update") == ["missed"]
+
+
+def test_a_warning_that_fires_already_joins_within_ten_seconds_of_the_incident(watch: Watch) -> None:
+    watch.fire("slow", severity="warn", quiet="silence:1")
+    watch.open(service="api", env="prod")
+    watch.look()
+    watch.change("slow", inhibited_by=None)
+    assert watch.look(1 / 60) == 0
+    assert watch.look(10 / 60) == 1
+    assert watch.story().alerts[0].because == "it is of the same service and environment"
+
+
+def test_a_defect_met_in_one_alert_keeps_no_other_from_its_incident(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = joining.decide
+
+    def decide(alert: Firing, *rest: Any) -> Any:
+        if alert.fingerprint == "two":
+            raise ZeroDivisionError
+        return whole(alert, *rest)
+
+    for name in ("one", "two", "three"):
+        watch.fire(name, service=name)
+    monkeypatch.setattr(alerting, "decide", decide)
+    monkeypatch.setattr(alerting, "concerns", lambda *_: True)
+    assert watch.look() == 2
+    assert [one.facts["service"] for one in watch.entries("incident.opened")] == ["one", "three"]
+    assert "because of a defect" in caplog.text
+    assert watch.look() == 0
+    monkeypatch.undo()
+    assert watch.look() == 1
+
+
+def test_a_storm_is_taken_in_many_at_a_time_and_each_alert_once(watch: Watch) -> None:
+    for number in range(BATCH + 7):
+        watch.fire(f"f{number}", service=f"s{number % 2}", group_key="storm")
+    assert watch.look() == BATCH + 7
+    assert watch.look() == 0
+    assert len(watch.entries("incident.opened")) == 1
+    assert len(watch.story().alerts) == BATCH + 7

@@ -107,6 +107,11 @@ def _look(watch: Watch) -> None:
         watch.responding.look()
 
 
+def _first(watch: Watch) -> tuple[str, str]:
+    alert = watch.story().alerts[0]
+    return alert.fingerprint, alert.episode
+
+
 def _actions() -> Iterator[tuple[str, Callable[[Watch], Any]]]:
     update = {"status": Status.IDENTIFIED, "impact": "All"}
     yield "open", lambda watch: watch.open("Another", severity="SEV-1")
@@ -121,8 +126,13 @@ def _actions() -> Iterator[tuple[str, Callable[[Watch], Any]]]:
         ),
     )
     yield "merge", lambda watch: watch.do(service.merge, 2, ADA, 1)
-    yield "split", lambda watch: watch.do(service.split, 1, ADA, [watch.one], "Two")
-    yield "waive", lambda watch: watch.do(service.waive_deadline, 1, ADA, watch.deadline, "a drill")
+    yield "split", lambda watch: watch.do(service.split, 1, ADA, [_first(watch)], "Two")
+    yield (
+        "waive",
+        lambda watch: watch.do(
+            service.waive_deadline, 1, ADA, watch.story().clocks[-1].deadline_id, "a drill"
+        ),
+    )
 
 
 @pytest.mark.parametrize(("name", "act"), list(_actions()))
@@ -135,8 +145,6 @@ def test_what_a_person_does_is_one_transaction(
     watch.look()
     watch.fire("db", service="db", alertname="Db")
     watch.look()
-    alert, clock = watch.story().alerts[0], watch.story().clocks[-1]
-    watch.one, watch.deadline = (alert.fingerprint, alert.episode), clock.deadline_id  # type: ignore[attr-defined]
     before = watch.everything()
     number = 0
     while True:

@@ -114,7 +114,8 @@ class Desk:
 
     def __init__(self, directory: Path | str, text: str = TEXT) -> None:
         self.clock = ManualClock(NOW)
-        _begin_with_an_empty_store(Path(directory))
+        if "://" not in str(directory):
+            _begin_with_an_empty_store(Path(directory))
         self.store: Store = open_store(directory, self.clock)
         self.runbook = runbook_of(text)
         self.acknowledged: list[tuple[str, ...]] = []

@@ -80,5 +80,7 @@ def test_a_follow_up_is_edited_until_it_is_done(desk: Desk) -> None:
         desk.do(service.edit_follow_up, one.id, BEN, owner="ada")
     with pytest.raises(IncidentError, match="no follow-up 9"):
         desk.do(service.complete_follow_up, 9, BEN)
+    with pytest.raises(IncidentError, match="lies ahead"):
+        desk.do(service.add_follow_up, 1, ADA, "Too late", due_on=desk.now)
     said = [entry.facts["what"] for entry in desk.entries("incident.follow_up")]
     assert said == ["added", "changed", "done"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from watchkeeper.incidents.figures import durations, figures, quarter, words
 from watchkeeper.incidents.models import Incident, Rating, State
 
 
-def incident(number: int, minutes: float, **given: object) -> Incident:
+def incident(number: int, minutes: float, **given: Any) -> Incident:
     begun = NOW + timedelta(days=number)
     return replace(
         BLANK,

@@ -67,6 +67,8 @@ def kind(decision: Decision | None) -> Any:
         (alert(severity="warn"), [known()], (Joins, 1)),
         (alert(), [known(service="db")], Opens()),
         (alert(), [known(env="staging")], Opens()),
+        (alert(), [known(env=None)], (Joins, 1)),
+        (alert(labels={"service": "api"}), [known()], Opens()),
         (alert(service=None), [known(service=None)], Opens()),
         (alert(service=None), [known(service=None, alertnames=frozenset(["Errors"]))], (Joins, 1)),
         (alert(group_key="g"), [known(service="db", group_keys=frozenset("g"))], (Joins, 1)),

@@ -25,9 +25,9 @@ from watchkeeper.incidents.models import (
     Status,
     Update,
 )
+from watchkeeper.incidents.policy import section
 
-INCIDENTS = runbook_of().incidents
-assert INCIDENTS is not None
+INCIDENTS = section(runbook_of())
 BLANK = Incident(
     id=1,
     title="t",
@@ -113,7 +113,7 @@ def test_the_one_next_action(
     stage: Stage,
 ) -> None:
     gaps = lifecycle.resolve_gaps(alerts)
-    missing = lifecycle.close_gaps(incident, [], INCIDENTS)  # type: ignore[arg-type]
+    missing = lifecycle.close_gaps(incident, [], INCIDENTS)
     now = NOW + timedelta(minutes=minute)
     found = lifecycle.next_action(incident, alerts, updates, clocks, gaps, missing, now)
     assert (found.action if found else None) is action
@@ -141,14 +141,17 @@ def test_of_an_alert_that_fired_again_the_last_time_counts() -> None:
     assert len(lifecycle.resolve_gaps([replace(FIRES, episode="e2", fired_at=later), WELL])) == 1
 
 
+def named(incident: Incident, *work: FollowUp) -> list[str]:
+    return [gap.what for gap in lifecycle.close_gaps(incident, work, INCIDENTS)]
+
+
 def test_what_the_document_lacks_is_named_one_by_one() -> None:
     done = replace(TRIAGED, state=State.RESOLVED)
-    named = lambda incident, *work: [gap.what for gap in lifecycle.close_gaps(incident, work, INCIDENTS)]  # type: ignore[arg-type]  # noqa: E731
     assert named(done) == ["timeline", "root cause", "follow-up actions", "impact"]
     text = Section("said", "ada", NOW)
     done = replace(done, key_events=(3,), sections={"root cause": text}, impact="all")
     work = FollowUp(4, 1, "test it", None, None, None, NOW, "ada", None, None)
-    assert lifecycle.close_gaps(done, [work], INCIDENTS) == (  # type: ignore[arg-type]
+    assert lifecycle.close_gaps(done, [work], INCIDENTS) == (
         Gap("follow-up 4", "test it: it has no owner and no due date"),
     )
     assert named(done, replace(work, owner="ben", due_on=NOW)) == []
@@ -183,7 +186,7 @@ def test_there_is_one_next_action_and_it_is_allowed_or_says_what_blocks_it(
 ) -> None:
     incident = replace(BLANK, state=state, severity=severity, acknowledged_at=NOW if acked else None)
     resolve = lifecycle.resolve_gaps(alerts)
-    close = lifecycle.close_gaps(incident, [], INCIDENTS)  # type: ignore[arg-type]
+    close = lifecycle.close_gaps(incident, [], INCIDENTS)
     now = NOW + timedelta(minutes=minute)
     found = lifecycle.next_action(incident, alerts, [SAID] if said else [], clocks, resolve, close, now)
     may = lifecycle.allowed(incident, alerts, resolve, close)

@@ -1,9 +1,9 @@
 """Responds, for the role ``work``: alerts open and join incidents, deadlines run out.
 
-Always true: what one entry of the journal, one alert or one deadline means is one transaction, together with
-the cursor that says how far the journal was read, so that a process that dies at any statement leaves nothing
-behind or all of it; what is heard twice changes nothing the second time; a look that finds nothing to do
-writes nothing (tests/app/test_responding.py, test_responding_crashes.py).
+Always true: what some entries of the journal, some alerts or one deadline mean is one transaction, together
+with the cursor that says how far the journal was read, so that a process that dies at any statement leaves
+nothing behind or all of it; what is heard twice changes nothing the second time; a look that finds nothing to
+do writes nothing (tests/app/test_responding.py, test_responding_crashes.py).
 
 An alert is found twice over: in the journal, so that one which fired and ended while nobody looked still has
 its incident, and among those that fire, so that one whose silence has ended has it too.
@@ -13,13 +13,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 from sqlalchemy import Connection, insert, select, update
 
 from watchkeeper.app.escalating import escalating_rota
-from watchkeeper.incidents import alerting, clocks, reminding
+from watchkeeper.incidents import alerting, clocks, records, reminding
+from watchkeeper.incidents.joining import Firing
 from watchkeeper.incidents.reminding import People
 from watchkeeper.monitoring import acknowledgements
 from watchkeeper.oncall.overrides import standing
@@ -33,11 +36,14 @@ from watchkeeper.store.errors import StoreError
 from watchkeeper.store.models import section_state
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 LOOK_SECONDS = 1.0
 TROUBLE_SECONDS = 5.0
+WARNINGS_SECONDS = 10.0
 CLOCK_STEP = timedelta(minutes=1)
-_BATCH = 200
+BATCH = 50
+"""So many entries or alerts are one transaction: a storm is taken in soon, and nobody waits long for it."""
 _SECTION, _CURSOR = "incidents", "journal"
 
 
@@ -50,6 +56,7 @@ class Responding:
         self._runbook = runbook
         self._read_to = 0
         self._looked: tuple[datetime, float] | None = None
+        self._warnings_at = 0.0
 
     def use(self, runbook: Runbook) -> None:
         """The runbook as it was read again; the next look goes by it."""
@@ -76,8 +83,7 @@ class Responding:
         self._mind_the_clock()
         changed = 0
         if runbook.incidents is not None:
-            changed += self._follow(runbook)
-            changed += self._join(runbook)
+            changed = self._join(runbook, self._follow(runbook))
         return changed + self._tick(runbook)
 
     def _mind_the_clock(self) -> None:
@@ -104,54 +110,63 @@ class Responding:
         self._read_to = max(kept, self._read_to)
         while True:
             with self._store.read() as conn:
-                entries = journal.tail(conn, self._read_to, _BATCH, alerting.FOLLOWED)
-            meant = True
-            for entry in entries:
-                meant = self._hear(runbook, entry)
-                changed += meant
-                self._read_to = entry.seq
-            if not meant:  # what meant nothing when it happened must not mean something after a restart
+                entries = journal.tail(conn, self._read_to, BATCH, alerting.FOLLOWED)
+                means = any(alerting.concerns(conn, runbook, entry) for entry in entries)
+            if means:
+                changed += self._each(entries, partial(self._hear, runbook), "entries of the journal")
+            elif entries:  # what meant nothing when it happened must not mean something after a restart
                 with self._store.write() as conn:
-                    _keep_cursor(conn, self._read_to)
-            if len(entries) < _BATCH:
+                    _keep_cursor(conn, entries[-1].seq)
+            if len(entries) < BATCH:
                 self._read_to = max(self._read_to, head)
                 return changed
+            self._read_to = entries[-1].seq
 
-    def _hear(self, runbook: Runbook, entry: journal.Entry) -> bool:
-        now = self._clock.now()
+    def _hear(self, runbook: Runbook, conn: Connection, entry: journal.Entry) -> bool:
+        meant = alerting.hear(conn, self._clock.now(), runbook, entry)
+        _keep_cursor(conn, entry.seq)
+        return meant
+
+    def _each(self, found: Sequence[T], act: Callable[[Connection, T], bool], what: str) -> int:
+        """Do it for all of them in one transaction; where that fails, each in its own, so that a defect met
+        in one keeps none of the others from its incident."""
         try:
-            with self._store.read() as conn:
-                if not alerting.concerns(conn, runbook, entry):
-                    return False
             with self._store.write() as conn:
-                alerting.lock(conn)
-                meant = alerting.hear(conn, now, runbook, entry)
-                _keep_cursor(conn, entry.seq)
-                return meant
+                records.lock_alerts(conn)
+                return sum(act(conn, one) for one in found)
         except StoreError:
             raise
         except Exception:
-            # A defect met in one entry must not keep the incidents from all that come after it.
-            log.exception("entry %s of the journal is passed over, because of a defect", entry.seq)
-            return False
+            if len(found) == 1:
+                log.exception(
+                    "%s: one is passed over, because of a defect of Watchkeeper: %s", what, found[0]
+                )
+                return 0
+        return sum(self._each([one], act, what) for one in found)
 
-    def _join(self, runbook: Runbook) -> int:
-        """The alerts that fire and belong to no incident."""
-        now, changed = self._clock.now(), 0
+    def _join(self, runbook: Runbook, changed: int) -> int:
+        """The alerts that fire and belong to no incident. ``changed``: something did in this look already."""
         with self._store.read() as conn:
-            wanted = [
-                one for one in alerting.unjoined(conn) if alerting.decision(conn, runbook, one) is not None
-            ]
-        for alert in wanted:
-            try:
-                with self._store.write() as conn:
-                    alerting.lock(conn)
-                    changed += alerting.take_in(conn, now, runbook, alert) is not None
-            except StoreError:
-                raise
-            except Exception:
-                log.exception("%s has no incident, because of a defect of Watchkeeper", alert.alertname)
+            wanted = alerting.unjoined_pages(conn)
+        changed += self._take_in(runbook, wanted)
+        ticks = self._clock.monotonic()
+        if changed or ticks >= self._warnings_at:  # there may be thousands, and few of them join anything
+            self._warnings_at = ticks + WARNINGS_SECONDS
+            with self._store.read() as conn:
+                wanted = [
+                    one
+                    for one in alerting.unjoined_warnings(conn)
+                    if alerting.decision(conn, runbook, one) is not None
+                ]
+            changed += self._take_in(runbook, wanted)
         return changed
+
+    def _take_in(self, runbook: Runbook, wanted: Sequence[Firing]) -> int:
+        def take(conn: Connection, alert: Firing) -> bool:
+            return alerting.take_in(conn, self._clock.now(), runbook, alert) is not None
+
+        parts = [wanted[start : start + BATCH] for start in range(0, len(wanted), BATCH)]
+        return sum(self._each(part, take, "alerts") for part in parts)
 
     def _tick(self, runbook: Runbook) -> int:
         """The deadlines of all sections."""
@@ -164,6 +179,7 @@ class Responding:
             except StoreError:
                 raise
             except Exception:
+                # A defect met in one deadline must not keep the others from being judged.
                 log.exception("deadline %s is not judged, because of a defect of Watchkeeper", number)
         return changed
 

@@ -2,7 +2,7 @@
 transaction.
 
 Always true here: an episode of an alert that belongs to an incident is not taken in a second time, so that
-what is heard twice changes nothing (tests/incidents/test_alerting.py, tests/app/test_responding_crashes.py).
+what is heard twice changes nothing (tests/app/test_responding.py, test_responding_crashes.py).
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, insert, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, insert, or_, select, update
 
 from watchkeeper.incidents import clocks, lifecycle, records, telling
-from watchkeeper.incidents.gathering import open_incident
+from watchkeeper.incidents.gathering import TITLE, open_incident
 from watchkeeper.incidents.joining import PAGE, Decision, Firing, Joins, Known, Opens, Reopens, decide
 from watchkeeper.incidents.models import LIVE, SYSTEM, Author, Incident, State, Status
 from watchkeeper.incidents.policy import section
@@ -28,19 +28,40 @@ FOLLOWED = (FIRED, RESOLVED, ACKNOWLEDGED)
 """The entries of the journal that may mean something for an incident."""
 
 
-def unjoined(conn: Connection) -> list[Firing]:
-    """The audible alerts that fire and belong to no incident: pages first, then in order of time."""
+def unjoined_pages(conn: Connection) -> list[Firing]:
+    """The audible pages that fire and belong to no incident, in order of time."""
+    return _unjoined(conn, alerts.c.severity == PAGE)
+
+
+def unjoined_warnings(conn: Connection) -> list[Firing]:
+    """The other audible alerts that belong to none, and that a live incident may have a place for."""
+    rows = conn.execute(select(incidents.c.id, incidents.c.service, incidents.c.env).where(_LIVE)).all()
+    if not rows:
+        return []
+    places = {(row.service, row.env) for row in rows}
+    members = select(incident_alerts.c.fingerprint, incident_alerts.c.group_key).join(
+        incidents, incidents.c.id == incident_alerts.c.incident_id
+    )
+    known = {name for row in conn.execute(members.where(_LIVE)) for name in row if name}
+    return [
+        one
+        for one in _unjoined(conn, alerts.c.severity != PAGE)
+        if {(one.labels.get("service"), env) for env in (one.labels.get("env"), None)} & places
+        or one.fingerprint in known
+        or one.group_key in known
+    ]
+
+
+def _unjoined(conn: Connection, which: ColumnElement[bool]) -> list[Firing]:
     mine = and_(
         incident_alerts.c.fingerprint == alerts.c.fingerprint, incident_alerts.c.episode == alerts.c.episode
     )
-    query = select(alerts).where(
-        alerts.c.state == "firing",
-        alerts.c.inhibited_by.is_(None),
-        alerts.c.episode.is_not(None),
-        ~exists().where(mine),
-    )
-    found = [firing_of(row) for row in conn.execute(query)]
-    return sorted(found, key=lambda one: (one.severity != PAGE, one.fired_at, one.fingerprint))
+    audible = (alerts.c.state == "firing", alerts.c.inhibited_by.is_(None), alerts.c.episode.is_not(None))
+    rows = conn.execute(select(alerts).where(which, *audible, ~exists().where(mine)))
+    return sorted((firing_of(row) for row in rows), key=lambda one: (one.fired_at, one.fingerprint))
+
+
+_LIVE = incidents.c.state.in_([state.value for state in LIVE])
 
 
 def firing_of(row: Any) -> Firing:
@@ -58,12 +79,6 @@ def firing_of(row: Any) -> Firing:
         row.inhibited_by,
         row.group_key,
     )
-
-
-def lock(conn: Connection) -> None:
-    """Keep other processes from taking alerts in until the transaction ends; SQLite has one writer anyway."""
-    if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE incident_alerts IN EXCLUSIVE MODE"))
 
 
 def firing_in(conn: Connection, entry: Entry) -> Firing:
@@ -92,7 +107,7 @@ def decision(conn: Connection, runbook: Runbook, alert: Firing) -> Decision | No
     if not alert.episode or _joined(conn, alert.fingerprint, alert.episode) is not None:
         return None
     window = section(runbook).join_window
-    return decide(alert, known(conn, alert.fired_at - window), window)
+    return decide(alert, known(conn, alert, alert.fired_at - window), window)
 
 
 def take_in(conn: Connection, now: datetime, runbook: Runbook, alert: Firing) -> Incident | None:
@@ -108,26 +123,26 @@ def take_in(conn: Connection, now: datetime, runbook: Runbook, alert: Firing) ->
     return None
 
 
-def known(conn: Connection, since: datetime) -> list[Known]:
-    """The incidents that are live, or were resolved after ``since``."""
+def known(conn: Connection, alert: Firing, since: datetime) -> list[Known]:
+    """The incidents that ``alert`` may belong to: live, or resolved after ``since``. Of what they are made of
+    only what decides is read, so that ten thousand alerts cost ten thousand times as much as one."""
+    member = incident_alerts.c
+    again = set(_numbers(conn, member.fingerprint == alert.fingerprint))
+    shared = set() if alert.group_key is None else set(_numbers(conn, member.group_key == alert.group_key))
+    service, env = alert.labels.get("service"), alert.labels.get("env")
+    same_env = or_(incidents.c.env.is_(None), incidents.c.env == env)
+    nameless = and_(incidents.c.service.is_(None), same_env)
+    place = nameless if service is None else and_(incidents.c.service == service, same_env)
     recent = and_(incidents.c.state == State.RESOLVED.value, incidents.c.resolved_at >= since)
-    live = incidents.c.state.in_([state.value for state in LIVE])
-    rows = conn.execute(select(incidents).where(or_(live, recent)).order_by(incidents.c.id)).all()
-    members: dict[int, list[Any]] = {row.id: [] for row in rows}
-    query = select(incident_alerts, alerts.c.group_key).select_from(
-        incident_alerts.outerjoin(
-            alerts,
-            and_(
-                alerts.c.fingerprint == incident_alerts.c.fingerprint,
-                alerts.c.episode == incident_alerts.c.episode,
-            ),
-        )
+    candidates = or_(
+        and_(_LIVE, or_(place, incidents.c.id.in_(again | shared))), recent & incidents.c.id.in_(again)
     )
-    numbers = sorted(members)
-    for start in range(0, len(numbers), 500):
-        mine = incident_alerts.c.incident_id.in_(numbers[start : start + 500])
-        for row in conn.execute(query.where(mine)):
-            members[row.incident_id].append(row)
+    rows = conn.execute(select(incidents).where(candidates).order_by(incidents.c.id)).all()
+    names: set[int] = set()
+    if service is None:
+        for row in rows:
+            named = and_(member.incident_id == row.id, member.alertname == alert.alertname)
+            names |= set(_numbers(conn, named))
     return [
         Known(
             row.id,
@@ -136,19 +151,25 @@ def known(conn: Connection, since: datetime) -> list[Known]:
             row.env,
             row.opened_at,
             row.resolved_at,
-            frozenset(one.fingerprint for one in members[row.id]),
-            frozenset(one.alertname for one in members[row.id]),
-            frozenset(one.group_key for one in members[row.id] if one.group_key),
+            frozenset((alert.fingerprint,) if row.id in again else ()),
+            frozenset((alert.alertname,) if row.id in names else ()),
+            frozenset((alert.group_key,) if row.id in shared and alert.group_key else ()),
         )
         for row in rows
     ]
+
+
+def _numbers(conn: Connection, which: ColumnElement[bool]) -> list[int]:
+    """The incidents with such a member; of very many like it, those of the newest few."""
+    query = select(incident_alerts.c.incident_id).where(which)
+    return list(conn.execute(query.order_by(incident_alerts.c.incident_id.desc()).limit(20)).scalars())
 
 
 def _open(conn: Connection, now: datetime, runbook: Runbook, alert: Firing) -> Incident:
     labels = alert.labels
     acked = _acknowledgement(conn, alert)
     values = {
-        "title": alert.summary or alert.alertname,
+        "title": (alert.summary or alert.alertname)[:TITLE],
         "service": labels.get("service"),
         "env": labels.get("env"),
         "region": labels.get("region"),
@@ -208,6 +229,7 @@ def _insert(conn: Connection, now: datetime, incident: Incident, alert: Firing, 
             because=because,
             ended="",
             at_baseline=0,
+            group_key=alert.group_key,
         )
     )
 

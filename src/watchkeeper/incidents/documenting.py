@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from watchkeeper.incidents import clocks, records
+from watchkeeper.incidents.gathering import TITLE
 from watchkeeper.incidents.models import Author, FollowUp, Incident, IncidentError, Rating, State
 from watchkeeper.incidents.policy import section
 from watchkeeper.runbook.models.runbook import Runbook
@@ -116,13 +117,16 @@ def add_follow_up(
     _not_merged(incident)
     if not title.strip():
         raise IncidentError("a follow-up needs a title; nothing was added")
+    _later(due_on, now)
     values: dict[str, Any] = {
-        "title": title.strip(),
+        "title": records.bounded(title, "a title", TITLE),
         "owner": (owner or "").strip() or None,
         "due_on": due_on,
         "url": _web(url),
     }
-    row = insert(follow_ups).values(incident_id=number, created_at=now, created_by=by.name, **values)
+    row = insert(follow_ups).values(
+        incident_id=number, created_at=now, created_by=by.name, **records.clean(values)
+    )
     key = conn.execute(row).inserted_primary_key
     assert key is not None
     one = _follow_up(conn, int(key[0]))
@@ -149,12 +153,13 @@ def edit_follow_up(
     one = _follow_up(conn, follow_up_id)
     if one.done_at is not None:
         raise IncidentError(f"follow-up {follow_up_id} is done; add another one")
-    given = {"title": title, "owner": owner, "url": _web(url)}
+    _later(due_on, now)
+    given = {"title": records.bounded(title or "", "a title", TITLE), "owner": owner, "url": _web(url)}
     values: dict[str, Any] = {name: text.strip() for name, text in given.items() if text and text.strip()}
     values |= {"due_on": due_on} if due_on is not None else {}
     if not values:
         return one
-    conn.execute(update(follow_ups).where(follow_ups.c.id == follow_up_id).values(**values))
+    conn.execute(update(follow_ups).where(follow_ups.c.id == follow_up_id).values(**records.clean(values)))
     after = _follow_up(conn, follow_up_id)
     incident = records.load(conn, one.incident_id, lock=True)
     said = f"follow-up {one.id} is now: {_says(after)}"
@@ -204,9 +209,17 @@ def rate_alert(
     if row is None:
         raise IncidentError(f"incident {number} has no such alert; nothing was rated")
     rating = Rating(
-        fingerprint, episode, row.alertname, row.labels.get("service"), useful, note.strip(), now, by.name
+        fingerprint,
+        episode,
+        row.alertname,
+        row.labels.get("service"),
+        useful,
+        records.bounded(note, "a note"),
+        now,
+        by.name,
     )
     values = {name: getattr(rating, name) for name in Rating.__slots__} | {"useful": int(useful)}
+    values = records.clean(values)
     known = (alert_ratings.c.fingerprint == fingerprint) & (alert_ratings.c.episode == episode)
     if not conn.execute(update(alert_ratings).where(known).values(**values)).rowcount:
         conn.execute(insert(alert_ratings).values(**values))
@@ -238,6 +251,11 @@ def _says(one: FollowUp) -> str:
 def _facts(one: FollowUp, what: str) -> dict[str, Any]:
     facts: dict[str, Any] = {name: getattr(one, name) for name in ("title", "owner", "due_on", "url")}
     return {"follow_up": one.id, "what": what, **facts}
+
+
+def _later(due_on: datetime | None, now: datetime) -> None:
+    if due_on is not None and due_on <= now:
+        raise IncidentError("the due date of a follow-up lies ahead; nothing was changed")
 
 
 def _web(url: str | None) -> str | None:

@@ -26,6 +26,9 @@ from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import journal
 from watchkeeper.store.models import follow_ups, incident_alerts, incidents
 
+TITLE = 300
+"""Characters of an incident's title, at most."""
+
 
 def open_by_hand(
     conn: Connection,
@@ -48,12 +51,12 @@ def open_by_hand(
     if not title.strip():
         raise IncidentError("an incident needs a title; nothing was opened")
     values = {
-        "title": title.strip(),
-        "service": service,
-        "env": env,
-        "region": region,
-        "impact": impact.strip(),
-        "scope": scope.strip(),
+        "title": records.bounded(title, "a title", TITLE),
+        "service": service or None,
+        "env": env or None,
+        "region": region or None,
+        "impact": records.bounded(impact, "the impact"),
+        "scope": records.bounded(scope, "the scope"),
         "severity": severity,
         "triaged_at": now if severity else None,
         "acknowledged_at": now,
@@ -94,7 +97,7 @@ def open_incident(
         "threads": {},
         "revision": 1,
     }
-    key = conn.execute(insert(incidents).values(**{**blank, **values})).inserted_primary_key
+    key = conn.execute(insert(incidents).values(**records.clean({**blank, **values}))).inserted_primary_key
     assert key is not None
     incident = records.load(conn, int(key[0]))
     names = ("title", "service", "env", "region", "severity", "detected_at")
@@ -116,6 +119,7 @@ def merge(
     """Incident ``number`` is part of ``into``: its alerts and follow-ups go there. The incident ``into``."""
     if number == into:
         raise IncidentError("an incident is not merged into itself; nothing was changed")
+    records.lock_alerts(conn)
     first, second = (records.load(conn, one, lock=True) for one in sorted((number, into)))
     source, target = (first, second) if first.id == number else (second, first)
     records.check_revision(conn, source, revision)
@@ -171,6 +175,7 @@ def split(
     revision: int | None = None,
 ) -> Incident:
     """The alerts (fingerprint and episode) of incident ``number`` become one of their own: that one."""
+    records.lock_alerts(conn)
     source = records.load(conn, number, lock=True)
     records.check_revision(conn, source, revision)
     if source.state in (State.CLOSED, State.MERGED):
@@ -185,7 +190,7 @@ def split(
         raise IncidentError("the new incident needs a title; nothing was split")
     labels = chosen[0].labels
     values = {
-        "title": title.strip(),
+        "title": records.bounded(title, "a title", TITLE),
         "service": labels.get("service", source.service),
         "env": labels.get("env", source.env),
         "region": labels.get("region", source.region),

@@ -5,7 +5,7 @@ nor in maintenance, nor inhibited); a warning joins or does nothing; an alert jo
 kind is live, so that one failure is one incident (tests/incidents/test_joining.py).
 
 Alerts are of one kind when they share a notification, else a service and environment; without a service, a
-name and an environment.
+name and an environment. An incident that somebody opened without an environment is of all of them.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def _kinship(alert: Firing, one: Known) -> str:
     if alert.group_key is not None and alert.group_key in one.group_keys:
         return _SHARED
     service, env = alert.labels.get("service"), alert.labels.get("env")
-    if env != one.env:
+    if one.env is not None and env != one.env:  # opened by hand, it may be of every environment
         return ""
     if service is not None:
         return _PLACE if service == one.service else ""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-_MARKS = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
+_MARKS = re.compile(r"([\\`*_\[\]|~])")
 _LINK = re.compile(r"\](\s*)\((?!https?://)", re.IGNORECASE)
 _HEADING = re.compile(r"^([ \t]*)#", re.MULTILINE)
 _RULE = re.compile(r"^(\s{0,3})(=+|-+)\s*$", re.MULTILINE)
@@ -17,7 +17,7 @@ _FENCE = re.compile(r"^\s{0,3}(`{3,}|~{3,})", re.MULTILINE)
 
 
 def inline(text: str) -> str:
-    """``text`` as one line in which nothing is markup."""
+    """``text`` as part of a line, not its begin, in which nothing is markup."""
     line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return _entities(_MARKS.sub(r"\\\1", line))
 

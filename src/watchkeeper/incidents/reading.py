@@ -53,7 +53,7 @@ def listed(
 def live(conn: Connection) -> list[Incident]:
     """Those that may still hurt customers, the worst first."""
     found = listed(conn, states=LIVE, limit=1000)
-    return sorted(found, key=lambda one: (one.severity or "SEV-0", one.opened_at))
+    return sorted(found, key=lambda one: (one.severity or "SEV-0", one.opened_at, one.id))
 
 
 def one(conn: Connection, number: int) -> Incident:

@@ -11,14 +11,16 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select, text, update
 
 from watchkeeper.incidents.models import (
+    SYSTEM,
     Author,
     ConflictError,
     Correction,
     FollowUp,
     Incident,
+    IncidentError,
     JoinedAlert,
     NoSuchIncidentError,
     Rating,
@@ -29,6 +31,7 @@ from watchkeeper.incidents.models import (
     Update,
 )
 from watchkeeper.store import journal
+from watchkeeper.store.canonical import storable
 from watchkeeper.store.models import (
     alert_ratings,
     alerts,
@@ -68,24 +71,44 @@ def change(
     check_revision(conn, incident, revision)
     grown = incident.revision + 1
     mine = (incidents.c.id == incident.id) & (incidents.c.revision == incident.revision)
-    if not conn.execute(update(incidents).where(mine).values(revision=grown, **values)).rowcount:
+    if not conn.execute(update(incidents).where(mine).values(revision=grown, **clean(values))).rowcount:
         raise _conflict(conn, incident, incident.revision)
     document = {"summary": summary, "revision": grown, **(facts or {})}
     journal.append(conn, now, f"incident.{kind}", by.actor, incident.subject, document, tuple(evidence))
     return load(conn, incident.id)
 
 
+def lock_alerts(conn: Connection) -> None:
+    """Nobody else says which alert belongs to what until the transaction ends; SQLite has one writer anyway.
+
+    Taken before the incident's own row, by everybody.
+    """
+    if conn.dialect.name == "postgresql":
+        conn.execute(text("LOCK TABLE incident_alerts IN EXCLUSIVE MODE"))
+
+
 def check_revision(conn: Connection, incident: Incident, revision: int | None) -> None:
-    """Raises :class:`ConflictError` where somebody changed the incident after ``revision``."""
-    if revision is not None and revision != incident.revision:
+    """Raises :class:`ConflictError` where somebody changed the incident after ``revision``.
+
+    What Watchkeeper did by itself meanwhile (an alert that joined) keeps nobody from what they decided.
+    """
+    if revision is None or revision == incident.revision:
+        return
+    newer = _newer(conn, incident, revision)
+    if revision > incident.revision or any(entry.actor != SYSTEM.actor for entry in newer):
         raise _conflict(conn, incident, revision)
 
 
-def _conflict(conn: Connection, incident: Incident, revision: int) -> ConflictError:
+def _newer(conn: Connection, incident: Incident, revision: int) -> list[journal.Entry]:
+    """What changed the incident after ``revision``; at most the last few thousand changes."""
     wanted = journal.Filter(subject=incident.subject, kind="incident.*")
-    newer = [
-        entry for entry in journal.entries(conn, wanted, 50) if entry.facts.get("revision", 0) > revision
-    ]
+    most = min(5000, 50 + 3 * max(0, incident.revision - revision))
+    found = journal.entries(conn, wanted, most)
+    return [entry for entry in found if entry.facts.get("revision", 0) > revision]
+
+
+def _conflict(conn: Connection, incident: Incident, revision: int) -> ConflictError:
+    newer = [entry for entry in _newer(conn, incident, revision) if entry.actor != SYSTEM.actor]
     said = "; ".join(
         f"{entry.actor.partition(':')[2]} at {entry.at:%H:%M:%S} UTC: {entry.facts.get('summary')}"
         for entry in newer[-3:]
@@ -94,6 +117,18 @@ def _conflict(conn: Connection, incident: Incident, revision: int) -> ConflictEr
         f"incident {incident.id} was changed meanwhile ({said or 'by somebody else'}); "
         "nothing of yours was written: look at it again, then repeat it"
     )
+
+
+def clean(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values for a row, as every database takes them: people's text may hold what PostgreSQL refuses."""
+    return {name: storable(one) if isinstance(one, str) else one for name, one in values.items()}
+
+
+def bounded(text: str, what: str, longest: int = 4000) -> str:
+    """``text`` without the space around it. Raises :class:`IncidentError` for one that is longer."""
+    if len(text) > longest:
+        raise IncidentError(f"{what} is at most {longest} characters; nothing was changed")
+    return text.strip()
 
 
 def incident_of(row: Row[Any]) -> Incident:

@@ -28,7 +28,7 @@ from watchkeeper.incidents.documenting import (
     unpick_event,
     write_section,
 )
-from watchkeeper.incidents.gathering import merge, open_by_hand, split
+from watchkeeper.incidents.gathering import TITLE, merge, open_by_hand, split
 from watchkeeper.incidents.lifecycle import close_gaps, missing_of, resolve_gaps
 from watchkeeper.incidents.models import (
     Author,
@@ -176,7 +176,7 @@ def assign(
     """``person`` has the role from now on; None: nobody."""
     incident = _open(conn, number)
     records.check_revision(conn, incident, revision)
-    name = (person or "").strip() or None
+    name = records.bounded(person or "", "a name", TITLE) or None
     before = incident.role(role)
     if name == before:
         return incident
@@ -208,9 +208,11 @@ def describe(
         raise IncidentError("an incident needs a title; nothing was changed")
     given = {"title": title, "scope": scope, "impact": impact}
     changed: dict[str, Any] = {
-        name: text.strip()
+        name: shown
         for name, text in given.items()
-        if text is not None and text.strip() != getattr(incident, name)
+        if text is not None
+        and (shown := records.bounded(text, f"the {name}", TITLE if name == "title" else 4000))
+        != getattr(incident, name)
     }
     if public is not None and public != incident.public:
         changed["public"] = int(public)
@@ -402,7 +404,9 @@ def waive_deadline(
     if not by.actor.startswith("person:"):
         raise IncidentError("only a named person may waive a deadline; nothing was changed")
     try:
-        if deadlines.load(conn, deadline_id).subject != incident.subject:
+        follow_ups = records.follow_ups_of(conn, number)
+        subjects = {incident.subject, *(clocks.follow_up_subject(one.id) for one in follow_ups)}
+        if deadlines.load(conn, deadline_id).subject not in subjects:
             raise IncidentError(f"deadline {deadline_id} is not of incident {number}; nothing was changed")
         said = f"{by.name}: {reason.strip()}" if reason.strip() else ""
         done = deadlines.waive(conn, now, deadline_id, by.actor, said)

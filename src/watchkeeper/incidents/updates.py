@@ -160,7 +160,7 @@ def post_update(
         "said": {one.audience: one.text for one in chosen},
         "told": [[one.audience, one.whom, one.receiver, one.to, one.outbox_id] for one in told],
     }
-    conn.execute(insert(incident_updates).values(**values))
+    conn.execute(insert(incident_updates).values(**records.clean(values)))
     heard = any(one.whom for one in told)
     clocks.updated(conn, now, runbook, incident, by, told=heard)
     for clause in (clocks.UPDATE, clocks.COMMUNICATE) if heard else (clocks.UPDATE,):

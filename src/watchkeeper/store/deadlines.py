@@ -186,9 +186,9 @@ def meet(
         one, _ = _realigned(known, now)
         late = now > one.due_at
         state, reason = (State.MISSED, f"late: {what}") if late else (State.MET, what)
-        if clause in waivers:
-            state, reason = State.WAIVED, waivers[clause]
-        found.append(_settle(conn, now, one, state, actor, reason))
+        if clause in waivers:  # the runbook let it go, not this person
+            state, reason = State.WAIVED, f"{waivers[clause]}; {what}"
+        found.append(_settle(conn, now, one, state, ACTOR if clause in waivers else actor, reason))
     return found
 
 
@@ -243,9 +243,13 @@ def look_at(
 
 
 def lock(conn: Connection) -> None:
-    """Keep other processes from deciding until the transaction ends; SQLite has one writer anyway."""
+    """Keep other processes from deciding until the transaction ends; SQLite has one writer anyway.
+
+    The journal first: whoever does something writes there before its deadline is met, and two who take the
+    same locks in another order wait for each other.
+    """
     if conn.dialect.name == "postgresql":
-        conn.execute(text("LOCK TABLE deadlines IN EXCLUSIVE MODE"))
+        conn.execute(text("LOCK TABLE journal, deadlines IN EXCLUSIVE MODE"))
 
 
 def passed_over(conn: Connection, now: datetime, step: timedelta) -> int:

@@ -26,12 +26,14 @@ class Evidence:
     clause: str
     verdict: str
     summary: str
+    actor: str = ""
 
 
 _COLUMNS = (
     journal.c.seq,
     journal.c.at,
     journal.c.kind,
+    journal.c.actor,
     journal.c.subject,
     journal.c.facts,
     journal_clauses.c.clause,
@@ -73,7 +75,8 @@ def clause_history(where: Connection | Store, clause: str, limit: int = 100) -> 
 
 def _evidence(row: Any) -> Evidence:
     told = row.facts.get("summary") if isinstance(row.facts, dict) else None
-    return Evidence(row.seq, row.at, row.clause, row.verdict, str(told or f"{row.kind}: {row.subject}"))
+    said = str(told or f"{row.kind}: {row.subject}")
+    return Evidence(row.seq, row.at, row.clause, row.verdict, said, row.actor)
 
 
 @contextmanager

@@ -379,7 +379,9 @@ incident_alerts = Table(
     Column("because", Text, nullable=False),  # why it belongs to this incident
     Column("ended", Text, nullable=False),  # why it resolved, for people
     Column("at_baseline", Integer, nullable=False),  # 1: it resolved because its signal was measured well
+    Column("group_key", Text),  # of the notification that it shared with others
     Index("ix_incident_alerts_fingerprint_episode", "fingerprint", "episode"),
+    Index("ix_incident_alerts_group_key", "group_key"),
 )
 
 alert_ratings = Table(

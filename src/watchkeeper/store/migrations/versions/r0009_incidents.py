@@ -76,10 +76,12 @@ def upgrade() -> None:
         sa.Column("because", sa.Text(), nullable=False),
         sa.Column("ended", sa.Text(), nullable=False),
         sa.Column("at_baseline", sa.Integer(), nullable=False),
+        sa.Column("group_key", sa.Text()),
         sa.PrimaryKeyConstraint("incident_id", "fingerprint", "episode", name="pk_incident_alerts"),
         sa.ForeignKeyConstraint(["incident_id"], ["incidents.id"], name="fk_incident_alerts_incident_id"),
     )
     op.create_index("ix_incident_alerts_fingerprint_episode", "incident_alerts", ["fingerprint", "episode"])
+    op.create_index("ix_incident_alerts_group_key", "incident_alerts", ["group_key"])
     op.create_table(
         "alert_ratings",
         sa.Column("fingerprint", sa.Text(), nullable=False),
