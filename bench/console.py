@@ -3,9 +3,9 @@
 ``watchkeeper serve`` with all its roles on the shipped runbook scrapes a target whose twenty services fail,
 so that twenty pages fire. Its journal has 100,000 entries from before. A hundred clients keep ``/events``
 open; an entry is appended every second, so that each of them is told something. Fifty people each ask for the
-home page, the page of a firing alert and the API's list of alerts in turn, pausing ``--pause`` seconds (on
-average; between half and one and a half) after each answer, as somebody does who reads. Everything runs on
-one machine: this bench's own clients take their share of it.
+home page, the page of a firing alert, the page of the incident that it opened and the API's list of alerts in
+turn, pausing ``--pause`` seconds (on average; between half and one and a half) after each answer, as somebody
+does who reads. Everything runs on one machine: this bench's own clients take their share of it.
 
 ``violations`` counts answers that were not 200, routes whose 99th percentile is 200 ms or more, a first load
 (the home page with its style, script and icon) of 200 kB or more, and streams that were not told.
@@ -112,7 +112,7 @@ while time.monotonic() < end:
 
 class _Result:
     def __init__(self) -> None:
-        self.seconds: dict[str, list[float]] = {"home": [], "alert": [], "api": []}
+        self.seconds: dict[str, list[float]] = {"home": [], "alert": [], "incident": [], "api": []}
         self.failed = 0
         self.first_load = 0
         self.told = 0
@@ -173,7 +173,8 @@ async def _measure(ours: Watchkeeper, token: str, options: argparse.Namespace) -
             asyncio.create_task(_listen(ours.url, headers, told, number)) for number in range(options.streams)
         ]
         await asyncio.sleep(2)
-        paths = {"home": "/", "alert": f"/alerts/{alert}", "api": "/api/alerts"}
+        incident = f"/incidents/{await _opened(web)}"
+        paths = {"home": "/", "alert": f"/alerts/{alert}", "incident": incident, "api": "/api/alerts"}
         end = time.monotonic() + options.seconds
         chance = random.Random(4)
         people = [
@@ -206,6 +207,17 @@ async def _firing(web: aiohttp.ClientSession) -> str:
                     return str(pages[0])
         await asyncio.sleep(1)
     raise SystemExit("the pages did not fire within four minutes")
+
+
+async def _opened(web: aiohttp.ClientSession) -> int:
+    """The number of an incident that a page opened."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        async with web.get("/api/incidents?state=live") as answer:
+            if answer.status == 200 and (found := (await answer.json())["incidents"]):
+                return int(found[-1]["id"])
+        await asyncio.sleep(1)
+    raise SystemExit("no page opened an incident within a minute")
 
 
 async def _first_load(web: aiohttp.ClientSession) -> int:

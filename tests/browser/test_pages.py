@@ -14,6 +14,7 @@ PAGES = {
     "document": "/runbook",
     "alerts": "/alerts",
     "alerts-history": "/alerts?state=history",
+    "incidents": "/incidents",
     "signal": "/signals/api/error-rate",
     "explore": "/explore?query=rate(http_requests_total[1m])&range=15m",
     "targets": "/targets",

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.console.asgi import Answer, Answering, Grounds, call
 from watchkeeper.access import sessions, tokens, users
 from watchkeeper.access.models import Role, Scope
-from watchkeeper.console.gate import NAME, local_path
+from watchkeeper.console.gate import NAME, REFUSALS_A_MINUTE, local_path
+from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
 
 NOW = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)
@@ -106,6 +107,39 @@ def test_a_token_may_only_what_its_scopes_say(on: Grounds) -> None:
     refused = whole(on, as_=None, headers=headers)
     assert (refused.status, refused.json["errorType"]) == (403, "forbidden")
     assert "read" in refused.json["error"]
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_whoever_tries_what_they_may_not_is_in_the_journal_and_cannot_fill_it(
+    on: Grounds, token: bool
+) -> None:
+    application = on.app(Answering())
+
+    def end(number: int) -> int:
+        path = f"/api/silences/{number}/end"
+        how = {"method": "POST", "on": on, "as_": Role.VIEWER, "token": token, "application": application}
+        return call(Answering(), path, **how).status  # type: ignore[arg-type]
+
+    def refused() -> list[journal.Entry]:
+        with on.store.read() as conn:
+            return journal.entries(conn, journal.Filter(kind="access.refused"))
+
+    assert end(7) == 403
+    (entry,) = refused()
+    assert entry.actor == ("token:viewer" if token else "person:viewer")
+    assert (entry.facts["path"], entry.facts["scope"]) == ("/api/silences/7/end", "respond")
+    assert {end(number) for number in range(100)} == {403}
+    assert len(refused()) == REFUSALS_A_MINUTE
+    assert isinstance(on.clock, ManualClock)
+    on.clock.advance(61)
+    end(8)
+    assert len(refused()) == REFUSALS_A_MINUTE + 1
+
+
+def test_whoever_only_looks_where_they_may_not_is_refused_without_an_entry(on: Grounds) -> None:
+    assert call(Answering(), "/silences/new", on=on, as_=Role.VIEWER).status == 403
+    with on.store.read() as conn:
+        assert not journal.entries(conn, journal.Filter(kind="access.refused"))
 
 
 @pytest.mark.parametrize(

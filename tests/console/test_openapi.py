@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.console.asgi import Answering, Grounds
+from tests.console.incident_ground import furnish_incidents
 from tests.console.platform import CLAUSE, FIRING, PENDING, furnish, rule, target, watching
 from tests.console.test_routes import OPERATIONS
 from watchkeeper.access import tokens
@@ -52,8 +53,18 @@ _SILENCE = {"matchers": ["service=backend"], "duration": "1h", "reason": "a disk
 SENSIBLE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "acknowledgeAlert": ({"fingerprint": FIRING}, {"note": "looking"}),
     "acknowledgeAlerts": ({}, {"fingerprints": [FIRING, PENDING]}),
+    "abortIncidentRun": ({"number": 1, "run": "run-2"}, {"reason": "it is the wrong one"}),
+    "acknowledgeIncident": ({"number": 1}, {"note": "looking"}),
+    "addFollowUp": ({"number": 1}, {"title": "limit migrations", "owner": "ada", "due": "2026-03-10"}),
+    "answerIncidentRun": (
+        {"number": 1, "run": "run-1"},
+        {"step": "deploys", "verdict": "confirm", "note": "seen"},
+    ),
     "cancelOverride": ({"number": 1}, None),
+    "changeFollowUp": ({"number": 2, "follow_up": 1}, {"owner": "ben", "done": True}),
+    "changeIncident": ({"number": 1}, {"severity": "SEV-2", "commander": "ada", "scope": "checkout"}),
     "changeUser": ({"username": "responder"}, {"role": "viewer"}),
+    "closeIncident": ({"number": 2}, {}),
     "createOverride": ({}, {"contact": "", "end": "2026-03-02 20:00", "reason": "dentist"}),
     "createSignInLink": ({"username": "viewer"}, None),
     "createSilence": ({}, _SILENCE),
@@ -64,17 +75,36 @@ SENSIBLE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "getAlert": ({"fingerprint": FIRING}, None),
     "getAlertHistory": ({"fingerprint": FIRING}, None),
     "getClause": ({"clause": CLAUSE}, None),
+    "getIncident": ({"number": 1}, None),
+    "getIncidentDocument": ({"number": 1}, None),
+    "getIncidentTimeline": ({"number": 1}, None),
     "getJournalEntry": ({"seq": 1}, None),
     "getSilence": ({"number": 1}, None),
     "listSessions": ({"username": "viewer"}, None),
+    "listIncidentRuns": ({"number": 1}, None),
+    "mergeIncident": ({"number": 4}, {"into": 5}),
+    "mitigateIncident": ({"number": 1}, {"note": "rolled back"}),
+    "openIncident": ({}, {"title": "checkout is slow", "severity": "SEV-3"}),
+    "pickKeyEvent": ({"number": 1}, {"seq": 1}),
+    "postUpdate": ({"number": 1}, {"status": "identified", "impact": "some checkouts fail"}),
     "previewSilence": ({}, _SILENCE),
+    "previewUpdate": ({"number": 1}, {"status": "identified", "impact": "some checkouts fail"}),
+    "rateAlert": ({"number": 1}, {"fingerprint": "i1", "episode": "e1", "useful": True}),
     "recordChange": (
         {},
         {"key": "deploy-7", "kind": "deploy", "title": "Faster uploads", "service": "backend"},
     ),
+    "reopenIncident": ({"number": 3}, {"reason": "it fails again"}),
+    "resolveIncident": ({"number": 7}, {}),
     "revokeToken": ({"number": 1}, None),
+    "splitIncident": (
+        {"number": 6},
+        {"title": "another thing", "alerts": [{"fingerprint": "i6b", "episode": "e1"}]},
+    ),
+    "startIncidentRun": ({"number": 1}, {"playbook": "api-errors", "inputs": {"service": "api"}}),
     "testReceiver": ({"name": "pagerduty"}, None),
     "listReceipts": ({"name": "pagerduty"}, None),
+    "writeSection": ({"number": 1, "name": "root cause"}, {"text": "a migration held locks"}),
 }
 """What makes sense where something must be there: in the address, and in the body."""
 
@@ -111,6 +141,7 @@ class _Stage:
     def __init__(self, folder: Path) -> None:
         self.on = Grounds(folder, ManualClock(datetime(2026, 3, 2, 12, tzinfo=UTC)))
         furnish(self.on)
+        furnish_incidents(self.on)
         self.people = People(self.on)
         for who in WHO:
             self.people.headers(who)
@@ -134,10 +165,11 @@ class _Stage:
         }
 
     def journal(self) -> list[str]:
-        """What happened, but for tokens that the tests themselves made."""
+        """What happened, but for tokens that the tests themselves made, and what was refused."""
         with self.on.store.read() as conn:
             found = journal.entries(conn, limit=10_000)
-        return [entry.hash for entry in found if entry.actor != "component:test"]
+        made = [entry for entry in found if entry.actor != "component:test"]
+        return [entry.hash for entry in made if entry.kind != "access.refused"]
 
 
 def inforce_contact(on: Grounds) -> str:
@@ -183,8 +215,8 @@ def _probe(stage: _Stage, operation_id: str, examples: int, *, derandomize: bool
     ask()
 
 
-PERSONAL = {"endOwnSession", "changeOwnPassword"}
-"""What a token has none of; test_api_access.py does it as persons of each role."""
+PERSONAL = {"endOwnSession", "changeOwnPassword", "waiveDeadline"}
+"""What only a person does; test_api_access.py and test_api_incidents.py do it as persons."""
 
 
 @pytest.mark.parametrize("operation", sorted(OPERATIONS.keys() - PERSONAL))

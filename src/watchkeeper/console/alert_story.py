@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from watchkeeper.incidents import reading
 from watchkeeper.monitoring import alert_list
 from watchkeeper.monitoring.alert_list import Listed
 from watchkeeper.store import journal
@@ -46,7 +47,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """One life of an alert. ``lives``: the others that the journal has, as episode and end, newest first."""
+    """One life of an alert. ``lives``: the others that the journal has, as episode and end, newest first.
+
+    ``incident``: the number of the one that the alert belongs to, or belonged to last.
+    """
 
     alert: Listed
     timeline: tuple[journal.Entry, ...]
@@ -54,6 +58,7 @@ class Story:
     changes: tuple[journal.Entry, ...]
     changes_since: datetime
     lives: tuple[tuple[str, datetime], ...]
+    incident: int | None = None
 
 
 def read(conn: Connection, fingerprint: str, episode: str, now: datetime) -> Story | None:
@@ -84,6 +89,7 @@ def read(conn: Connection, fingerprint: str, episode: str, now: datetime) -> Sto
         changes=tuple(sorted(changes, key=lambda entry: entry.seq, reverse=True)),
         changes_since=since,
         lives=tuple(life for life in lives if life[0] != alert.episode),
+        incident=reading.of_alert(conn, fingerprint),
     )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime
 from typing import Annotated
@@ -22,7 +23,8 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.access import sessions, tokens
-from watchkeeper.access.models import Identity, Scope
+from watchkeeper.access.models import Identity, Scope, printable
+from watchkeeper.store import journal
 from watchkeeper.store.clock import Clock
 from watchkeeper.store.database import Store
 from watchkeeper.store.errors import StoreError
@@ -35,6 +37,10 @@ COOKIE_SECONDS = 14 * 86400
 NOTE_SECONDS = 60.0
 NOTE_PATIENCE_SECONDS = 0.2
 """How long a request waits for the note that its session or token was used; it is written all the same."""
+REFUSALS_A_MINUTE = 30
+"""So many refusals of one actor are written into the journal in a minute; all of them are refused."""
+ACTING = frozenset({Scope.RESPOND, Scope.ADMIN})
+"""The scopes of what changes something."""
 MAX_TOKEN = 200
 """Longer than any token of ours: what is longer is not looked up."""
 
@@ -57,6 +63,7 @@ class Gate:
         self._noted: dict[str, float] = {}
         self._notes: set[asyncio.Task[None]] = set()
         self._notes_at_once = CapacityLimiter(1)
+        self._refused: dict[str, deque[float]] = {}
 
     @property
     def secure(self) -> bool:
@@ -120,7 +127,33 @@ class Gate:
             with self._store.write() as conn:
                 write(conn, self._clock.now())
         except StoreError as error:
-            log.warning("it could not be noted that a session or token was used: %s", error)
+            log.warning("it could not be noted what was used or refused: %s", error)
+
+    async def refused(self, request: Request, identity: Identity, scope: Scope) -> None:
+        """Write into the journal that ``identity`` tried to do what it may not; at most 30 a minute of each.
+
+        What cannot be written is logged; the request is refused all the same.
+        """
+        now = self._clock.monotonic()
+        if len(self._refused) > 10_000:
+            self._refused.clear()
+        times = self._refused.setdefault(identity.actor, deque(maxlen=REFUSALS_A_MINUTE))
+        if len(times) == REFUSALS_A_MINUTE and now - times[0] < NOTE_SECONDS:
+            return
+        times.append(now)
+        method, path = request.method, printable(request.url.path, 200)
+        facts = {
+            "summary": f"{identity.display} was refused {method} {path}: it needs the scope {scope}",
+            "method": method,
+            "path": path,
+            "scope": scope.value,
+        }
+        subject = f"{'user' if identity.kind == 'person' else 'token'}:{identity.name}"
+
+        def write(conn: Connection, at: datetime) -> None:
+            journal.append(conn, at, "access.refused", identity.actor, subject, facts)
+
+        await run_in_threadpool(self._note, write)
 
     def own(self, request: Request) -> bool:
         """Whether the request says that it comes from our own pages; one that says nothing does not."""
@@ -167,6 +200,8 @@ def needs(scope: Scope | None) -> Callable[[Request], Awaitable[Identity]]:
                 "programs use an API token (watchkeeper tokens create)"
             )
         if scope is not None and not found.may(scope):
+            if request.method not in SAFE and scope in ACTING:
+                await gate.refused(request, found, scope)
             raise ForbiddenError(f"{found.display} may not do this: it needs the scope {scope}")
         return found
 

@@ -19,8 +19,11 @@ from starlette.concurrency import run_in_threadpool
 from watchkeeper.app.wire import WireError
 from watchkeeper.console.policy import AskPolicy, NoPolicyError, Policy
 from watchkeeper.console.roles import Roles
+from watchkeeper.incidents import lifecycle, reading, records
+from watchkeeper.incidents.models import Countdown, Incident
 from watchkeeper.oncall.overrides import standing
 from watchkeeper.oncall.report import Watch, watch
+from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.status import ClauseStatus, clause_statuses, counts
 from watchkeeper.store import journal
 from watchkeeper.store.clock import Clock
@@ -31,6 +34,17 @@ from watchkeeper.store.models import alerts
 
 FRESH_SECONDS = 1.0
 ASK_SECONDS = 5.0
+BURNING = 20
+"""Of so many live incidents, the worst ones, the clocks are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burning:
+    """A live incident, the clock of it that runs out next, and the fingerprints of its alerts that fire."""
+
+    incident: Incident
+    clock: Countdown | None
+    firing: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class Picture:
     watches: tuple[Watch, ...] = ()
     problems: tuple[str, ...] = ()
     seq: int = 0
+    incidents: tuple[Burning, ...] = ()
+    """The live ones, the worst first."""
 
     @property
     def platform(self) -> str:
@@ -71,6 +87,16 @@ class Picture:
     def firing(self) -> int:
         """How many alerts fire."""
         return sum(1 for alert in self.alerts if alert["state"] == "firing")
+
+    def incident_of(self, fingerprint: str) -> Burning | None:
+        """The live incident that a firing alert belongs to."""
+        return next((one for one in self.incidents if fingerprint in one.firing), None)
+
+    @property
+    def quiet_incidents(self) -> tuple[Burning, ...]:
+        """Live incidents of which no page burns now: no banner of an alert leads to them."""
+        burning = {alert["fingerprint"] for alert in self.firing_pages}
+        return tuple(one for one in self.incidents if not one.firing & burning)
 
     @property
     def watch(self) -> Watch | None:
@@ -142,9 +168,24 @@ class Pictures:
                 )
                 seq = journal.head(conn).seq
                 _add_acknowledgements(conn, overview.get("alerts", ()))
+                live = _incidents(conn, policy.runbook)
         except StoreError as error:
             return Picture(now, policy, overview, problems=(*problems, f"The store cannot be read: {error}"))
-        return Picture(now, policy, overview, statuses, counts(statuses), watches, tuple(problems), seq)
+        found = counts(statuses)
+        return Picture(now, policy, overview, statuses, found, watches, tuple(problems), seq, live)
+
+
+def _incidents(conn: Connection, runbook: Runbook) -> tuple[Burning, ...]:
+    """The live incidents with their clocks."""
+    if runbook.incidents is None:
+        return ()
+    found = []
+    for position, one in enumerate(reading.live(conn)):
+        joined = records.joined(conn, one.id) if position < BURNING else ()
+        clocks = reading.countdowns(conn, runbook, one, joined) if position < BURNING else ()
+        firing = frozenset(alert.fingerprint for alert in joined if alert.resolved_at is None)
+        found.append(Burning(one, lifecycle.next_clock(clocks), firing))
+    return tuple(found)
 
 
 def _add_acknowledgements(conn: Connection, rows: Iterable[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from watchkeeper.access.models import Identity, Scope
+from watchkeeper.console.clocks import clock_state, clock_words
 from watchkeeper.console.picture import Picture
 from watchkeeper.monitoring.figures import duration, figure
 from watchkeeper.store.clock import from_ms
@@ -39,6 +40,7 @@ MARKS = {
     "unknown": "◌", "planned": "◌",
     "waived": "◇", "silenced": "◇", "inhibited": "◇",
     "page": "■", "firing": "■", "resolved": "●", "over": "·",
+    "open": "■", "mitigated": "▲", "closed": "·", "merged": "·", "running": "◌", "void": "·",
 }  # fmt: skip
 """Every state has a shape and a word besides its colour."""
 
@@ -73,10 +75,22 @@ def about(seconds: float) -> str:
     return f"{max(seconds, 0):.0f} s" if seconds < 60 else f"{seconds / 60:.0f} min"
 
 
+def left(seconds: float) -> str:
+    """A countdown: ``3:05 left`` below an hour, ``3 h 07 min left``, ``2 d 4 h left``; ``over by 3 min``."""
+    if seconds < 0:
+        return f"over by {about(-seconds)}"
+    whole = int(seconds)
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02} left"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02} min left"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h left"
+
+
 def time_element(moment: datetime | None, now: datetime, *, style: str = "ago") -> Markup:
     """A moment as people read it, the exact UTC time in its title; the script adds the local one and ticks.
 
-    ``style``: ``ago`` (``3 min ago``, ``in 2 h``), ``for`` (how long since), ``left`` (how long until),
+    ``style``: ``ago`` (``3 min ago``, ``in 2 h``), ``for`` (how long since), ``left`` (a countdown),
     ``clock`` (the time of day) or ``exact`` (with its day).
     """
     if moment is None:
@@ -87,7 +101,7 @@ def time_element(moment: datetime | None, now: datetime, *, style: str = "ago") 
     elif style == "for":
         words = about(max(0.0, (now - moment).total_seconds()))
     elif style == "left":
-        words = about(max(0.0, (moment - now).total_seconds())) + " left"
+        words = left((moment - now).total_seconds())
     else:
         words = f"{exact:%H:%M:%S}" if style == "clock" else f"{exact:%d %b %H:%M:%S}"
     return Markup('<time datetime="{}" title="{}" data-as="{}">{}</time>').format(
@@ -102,6 +116,22 @@ def mark(state: str, word: str | None = None) -> Markup:
         '<span class="mark is-{}" title="{}"><span aria-hidden="true">{}</span>'
         '<span class="spoken">{}</span></span>'
     ).format(state, word or state, shape, word or state)
+
+
+STEP_MARKS = {
+    "pending": "○", "begun": "▶", "active": "▶", "waiting": "▷", "in doubt": "▲", "done": "●", "failed": "▲",
+    "skipped": "◇", "undone": "◇", "aborted": "◇",
+}  # fmt: skip
+"""The shapes of steps and runs of playbooks."""
+
+
+def step_mark(one: Any) -> Markup:
+    """The shape of a step or a run, with its state as its word."""
+    state = str(one.state)
+    return Markup(
+        '<span class="mark is-{}-step" title="{}"><span aria-hidden="true">{}</span>'
+        '<span class="spoken">{}</span></span>'
+    ).format(state.replace(" ", "-"), state, STEP_MARKS.get(state, "○"), state)
 
 
 def sparkline(points: Sequence[float | None], width: int = 96, height: int = 20) -> Markup:
@@ -151,6 +181,7 @@ class Pages:
             duration=duration,
             about=about,
             sparkline=sparkline,
+            step_mark=step_mark,
             timedelta=timedelta,
             in_zone=lambda moment, zone: moment.astimezone(ZoneInfo(zone)),
         )
@@ -173,8 +204,10 @@ class Pages:
         """A whole page. ``picture`` fills the frame; ``context`` the template."""
         theme = request.cookies.get("theme", "auto")
         flash = request.cookies.get(FLASH)
+        path = context.pop("path", request.url.path)
         html = self._templates.get_template(template).render(
-            path=context.pop("path", request.url.path),
+            path=path,
+            at_incident=lambda fingerprint: _at_incident(picture, path, fingerprint),
             identity=identity,
             may=lambda scope: identity is not None and identity.may(Scope(scope)),
             theme=theme if theme in THEMES else "auto",
@@ -200,9 +233,17 @@ def _words(picture: Picture) -> dict[str, Any]:
     return {
         "picture": picture,
         "now": now,
+        "clock_words": clock_words,
+        "clock_state": lambda clock: clock_state(clock, now),
         "when": lambda moment, style="ago": time_element(moment, now, style=style),
         "when_ms": lambda at_ms, style="ago": time_element(from_ms(at_ms), now, style=style),
     }
+
+
+def _at_incident(picture: Picture, path: str, fingerprint: str) -> bool:
+    """Whether ``path`` is the page of the incident that a firing alert belongs to: it says all of it."""
+    known = picture.incident_of(fingerprint)
+    return known is not None and f"{path}/".startswith(f"/incidents/{known.incident.id}/")
 
 
 def _finalize(value: Any) -> Any:

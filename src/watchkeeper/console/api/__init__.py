@@ -5,6 +5,9 @@ from watchkeeper.console.api import (
     alerts,
     changes,
     clauses,
+    incident_changes,
+    incident_runs,
+    incidents,
     journal,
     oncall,
     runbook,
@@ -12,5 +15,18 @@ from watchkeeper.console.api import (
     watching,
 )
 
-API = (alerts, changes, silences, oncall, journal, clauses, watching, runbook, access)
+API = (
+    alerts,
+    incidents,
+    incident_changes,
+    incident_runs,
+    changes,
+    silences,
+    oncall,
+    journal,
+    clauses,
+    watching,
+    runbook,
+    access,
+)
 """Each has ``router(console)``, whose routes declare the scope that they need."""

@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from pydantic import BaseModel, ConfigDict, Field
 
 from watchkeeper.access.models import AccessError, ThrottledError
+from watchkeeper.incidents.models import ConflictError, IncidentError, NoSuchIncidentError, RefusedError
 from watchkeeper.launches.changes import ChangeError
 from watchkeeper.monitoring.silences import SilenceError
 from watchkeeper.oncall.overrides import OnCallError
@@ -68,5 +69,9 @@ def refusing(status: int = 400) -> Iterator[None]:
         yield
     except ThrottledError:
         raise
-    except (AccessError, ChangeError, OnCallError, SilenceError, BadQuantityError) as error:
+    except NoSuchIncidentError as error:
+        raise HTTPException(404, str(error)) from None
+    except (ConflictError, RefusedError) as error:
+        raise HTTPException(409, str(error)) from None
+    except (AccessError, ChangeError, IncidentError, OnCallError, SilenceError, BadQuantityError) as error:
         raise HTTPException(status, str(error)) from None

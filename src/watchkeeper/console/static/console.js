@@ -12,7 +12,11 @@
     }
     return s < 60 ? `${Math.floor(s)} s` : `${Math.round(s / 60)} min`;
   };
-  const clock = (s) => `${Math.floor(s / 60)}:${String(Math.floor(s % 60)).padStart(2, "0")}`;
+  const two = (n) => String(Math.floor(n)).padStart(2, "0");
+  const left = (s) => s < 0 ? `over by ${about(-s)}`
+    : s < 3600 ? `${Math.floor(s / 60)}:${two(s % 60)} left`
+    : s < 86400 ? `${Math.floor(s / 3600)} h ${two(s % 3600 / 60)} min left`
+    : `${Math.floor(s / 86400)} d ${Math.floor(s % 86400 / 3600)} h left`;
   function tick(root = document) {
     const now = Date.now() - ahead;
     for (const node of $$("time[data-as]", root)) {
@@ -20,8 +24,20 @@
       let words = null;
       if (node.dataset.as === "ago") words = Math.abs(s) < 1 ? "now" : s > 0 ? `${about(s)} ago` : `in ${about(-s)}`;
       if (node.dataset.as === "for") words = about(Math.max(0, s));
-      if (node.dataset.as === "left") words = s < 0 ? `${clock(-s)} left` : `over by ${about(s)}`;
+      if (node.dataset.as === "left") words = left(-s);
       if (words !== null && node.textContent !== words) node.textContent = words;
+    }
+    for (const node of $$("[data-clock]", root)) {
+      const [from, warn, due] = ["from", "warn", "due"].map((name) => Date.parse(node.dataset[name]));
+      const state = now >= due ? "missed" : now >= warn ? "warn" : "ok";
+      if (!node.classList.contains(`is-${state}-clock`)) {
+        node.classList.remove("is-ok-clock", "is-warn-clock", "is-missed-clock");
+        node.classList.add(`is-${state}-clock`);
+        const word = $("[data-clock-word]", node);
+        if (word) word.textContent = word.dataset[state];
+      }
+      const bar = $("progress", node);
+      if (bar) bar.value = Math.min(bar.max, Math.max(0, (now - from) / 1000));
     }
   }
   function local(root = document) {
@@ -41,7 +57,13 @@
   const LEAST_MS = 1500;
   let last = Date.now(), planned = null, asking = false, again = false;
   const fingerprints = new Map($$("[data-live][id]").map((node) => [node.id, node.outerHTML]));
+  // What somebody typed or chose and has not sent yet stays, whatever happens around it.
+  const touched = (one) => one.type === "checkbox" || one.type === "radio" ? one.checked !== one.defaultChecked
+    : one.options ? [...one.options].some((option) => option.selected !== option.defaultSelected)
+      && !(one.selectedIndex === 0 && ![...one.options].some((option) => option.defaultSelected))
+    : one.value !== one.defaultValue;
   function busy(node) {
+    if ($$("input:not([type=hidden]), textarea, select", node).some(touched)) return true;
     if ($("[data-chart]:hover .cross:not([visibility])", node)) return true; // somebody reads a chart
     const active = document.activeElement;
     return node.contains(active) && active.matches("input:not([type=hidden]), textarea, select");
