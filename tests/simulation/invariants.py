@@ -12,14 +12,14 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.deployment import Site, Watch
+from tests.simulation.deployment import Site
 from tests.simulation.network import Arrival, Mood, Network
 from tests.simulation.platform import Key, Platform, ScriptedSource
-from watchkeeper.monitoring.compile import METRICS_UNREACHABLE, RULE_FAILED, CompiledRule
+from watchkeeper.monitoring.compile import METRICS_UNREACHABLE, RULE_FAILED, CompiledRule, compile_runbook
 from watchkeeper.store.journal import GENESIS, entry_hash
 
 INTERVAL = 30.0
@@ -57,14 +57,12 @@ class Auditor:
         platform: Platform,
         source: ScriptedSource,
         network: Network,
-        watch: Watch,
     ) -> None:
         self._site = site
         self._reader = reader
         self._platform = platform
         self._source = source
         self._network = network
-        self._watch = watch
         self.violations: list[str] = []
         self.kinds: Counter[str] = Counter()
         self.entries, self.head = 0, GENESIS
@@ -81,7 +79,7 @@ class Auditor:
         self._said: Counter[tuple[str, str, str]] = Counter()
         self._last: dict[tuple[str, str], str] = {}
         self._looked_at_outbox = 0.0
-        self._rules = {rule.name: rule for rule in watch.service.compiled.rules}
+        self._rules = {rule.name: rule for rule in compile_runbook(site.runbook).rules}
 
     # -- what calls it -------------------------------------------------------------------------
 
@@ -236,13 +234,23 @@ class Auditor:
             return "it gives no data"
         return None
 
-    def _seen(self, key: Key, since: float) -> Iterable[float | None]:
-        """What the source answered of a signal, from now back to ``since``."""
+    def _seen(self, key: Key, since: float) -> Iterator[float | None]:
+        """What the source answered of a signal, from now back to ``since``.
+
+        Also what it would have answered in the evaluations that the deployment left out, because nothing had
+        changed; not in those that a dead process could not hold.
+        """
+        later = self._source.asked[-1][0]
         for at, answered, broken in reversed(self._source.asked):
+            if self.calm("watch", "store") < at:
+                while later - at > 1.5 * INTERVAL and later - INTERVAL > since:
+                    later -= INTERVAL
+                    yield self._platform.at(key, later)
             if at <= since:
                 return
             if answered and broken != key[0]:
                 yield self._platform.at(key, at)
+            later = at
 
     def _must_fire(self, rule: CompiledRule, key: Key, value: float | None) -> None:
         line, _ = _figures(rule)

@@ -29,7 +29,7 @@ def _told(*, every_slot: bool) -> list[str]:
 def test_looks_that_are_left_out_change_nothing() -> None:
     few, all_of_them = _told(every_slot=False), _told(every_slot=True)
     assert few == all_of_them
-    assert Counter(line.split()[5] for line in few)["alert.firing:"] >= 2
+    assert Counter(line.split()[5] for line in few)["alert.firing:"] >= 1
 
 
 def test_a_process_that_dies_begins_anew_and_the_others_go_on(tmp_path: Path) -> None:

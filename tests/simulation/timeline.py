@@ -26,6 +26,8 @@ class Timeline:
         self._queue: list[tuple[float, int, Act]] = []
         self._number = 0
         self.events = 0
+        self.ended = False
+        """Whether nothing is to happen any more."""
         self.observe: Act = lambda: None
 
     @property
@@ -44,7 +46,7 @@ class Timeline:
 
     def run_until(self, end: float) -> None:
         """Let time pass up to ``end``, with everything that is due on the way."""
-        while self._queue and self._queue[0][0] <= end:
+        while self._queue and self._queue[0][0] <= end and not self.ended:
             when, _, act = heapq.heappop(self._queue)
             self._pass(when)
             self.events += 1

@@ -66,6 +66,7 @@ class Report:
 class World:
     """Everything of one run. ``tell`` hears its story, line by line; without ``faulty`` nothing goes wrong.
 
+    With ``until_broken`` it ends with the first invariant that is.
     ``work`` and ``watch`` may be other classes, for tests that break a part of the product.
     """
 
@@ -79,9 +80,11 @@ class World:
         tell: Callable[[str], None] | None = None,
         work: type[Work] = Work,
         watch: type[Watch] = Watch,
+        until_broken: bool = False,
     ) -> None:
         self.seed = seed
         self.faulty = faulty
+        self._until_broken = until_broken
         self.clock = ManualClock(START)
         self.timeline = Timeline(self.clock)
         self.faults = Faults()
@@ -109,7 +112,7 @@ class World:
         self.people = People(self.site, self.stream("people"), self.web, self.work, self.watch.changed)
         for process in self.site.processes:
             process.start()
-        self.auditor = Auditor(self.site, self.reader, self.platform, self.source, self.network, self.watch)
+        self.auditor = Auditor(self.site, self.reader, self.platform, self.source, self.network)
         self.timeline.observe = self._observe
 
     def stream(self, name: str) -> random.Random:
@@ -129,7 +132,8 @@ class World:
             self.timeline.run_until(until)
             self._calm()
             self.timeline.run_until(self.timeline.now + settling)
-            self.auditor.finish()
+            if not self.timeline.ended:
+                self.auditor.finish()
         for process in self.site.processes:
             process.stop()
         self._verify()
@@ -202,6 +206,8 @@ class World:
         if self.faults.commits != self._commits:
             self._commits = self.faults.commits
             self.auditor.committed()
+        if self._until_broken and self.auditor.violations:
+            self.timeline.ended = True
 
     # -- what goes wrong -----------------------------------------------------------------------
 
@@ -320,12 +326,20 @@ def simulate(
     work: type[Work] = Work,
     watch: type[Watch] = Watch,
     settling: float = SETTLING,
+    until_broken: bool = False,
 ) -> Report:
     """Run one world in a directory of its own, in memory where the machine has room for it."""
     memory = Path("/dev/shm")
     place = str(memory) if memory.is_dir() and os.access(memory, os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="watchkeeper-simulation-", dir=place) as name:
         world = World(
-            seed, Path(name), faulty=faulty, every_slot=every_slot, tell=tell, work=work, watch=watch
+            seed,
+            Path(name),
+            faulty=faulty,
+            every_slot=every_slot,
+            tell=tell,
+            work=work,
+            watch=watch,
+            until_broken=until_broken,
         )
         return world.run(days, settling)

@@ -23,7 +23,7 @@ from watchkeeper.store.models import outbox
 CLOCK_STEP = timedelta(minutes=1)
 DEFAULT_PRIORITY = 100
 _EARLIER = outbox.alias("earlier")
-"""Made once: to make it takes as long as all else of a look for what is due, and each receiver looks often."""
+"""Made once: to make it costs as much as all else of a look for what is due, and receivers look often."""
 
 
 @dataclass(frozen=True, slots=True)
