@@ -20,6 +20,7 @@ class Evidence:
     verdict: str
     seq: int = 7
     summary: str = "done"
+    actor: str = "component:monitoring"
 
 
 def test_no_evidence_is_unknown_and_never_green() -> None:
@@ -73,6 +74,12 @@ def test_a_waiver_covers_a_miss_only_while_it_holds(until: date, verdict: str) -
 
 def test_evidence_of_a_waiver_that_is_gone_is_unknown() -> None:
     assert clause_status(RULE, Evidence(NOW, "waived"), NOW).verdict == "unknown"
+
+
+def test_what_a_person_let_go_is_waived_until_there_is_other_evidence() -> None:
+    deadline = Clause("a.d", "a", "A", "A.", Proof.DEADLINE, (), deadline=timedelta(minutes=15))
+    assert clause_status(deadline, Evidence(NOW, "waived", actor="person:ada"), NOW).verdict == "waived"
+    assert clause_status(deadline, Evidence(NOW, "missed", actor="person:ada"), NOW).verdict == "missed"
 
 
 def test_counts_name_every_verdict() -> None:

@@ -1,7 +1,8 @@
-"""The role ``work``: delivers what the outbox holds and escalates pages, until told to stop.
+"""The role ``work``: delivers what the outbox holds, escalates pages, keeps incidents, runs
+playbooks and jobs, until told to stop.
 
-Always true: a runbook that cannot be used leaves the last good one in place, and says so; when delivery or
-escalation ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
+Always true: a runbook that cannot be used leaves the last good one in place, and says so; when one of these
+ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
 evaluation on this machine enqueued is sent at once, because the role is woken (tests/app/test_work.py); what
 came from elsewhere, at the next poll.
 """
@@ -23,12 +24,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
+from watchkeeper.app.jobs import jobs_of
 from watchkeeper.app.metrics import families_json, new_registry
+from watchkeeper.app.responding import Responding
+from watchkeeper.app.scheduling import Scheduling
 from watchkeeper.app.settings import Settings
+from watchkeeper.app.verbs import Parts, build_verbs
 from watchkeeper.notify import state
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver, build_receivers
 from watchkeeper.notify.transport import HttpTransport
+from watchkeeper.playbooks import rows as run_rows
+from watchkeeper.playbooks.runner import Runner
 from watchkeeper.runbook.models.notifications import Receiver as ReceiverLine
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.runbook.models.secrets import Secret, SecretMissingError
@@ -63,12 +70,33 @@ class _Deliveries:
         return [attempts, waiting]
 
 
+class _Runs:
+    """The runner's own metrics."""
+
+    def __init__(self, runner: Runner, store: Store) -> None:
+        self._runner = runner
+        self._store = store
+
+    def collect(self) -> list[Metric]:
+        steps = CounterMetricFamily(
+            "watchkeeper_playbook_steps", "Steps, looks and checks of playbooks that were carried out."
+        )
+        steps.add_metric([], self._runner.steps)
+        runs = GaugeMetricFamily(
+            "watchkeeper_playbook_runs", "Runs of playbooks that are not over.", labels=["state"]
+        )
+        with contextlib.suppress(StoreError), self._store.read() as conn:
+            for state_name, count in run_rows.counts(conn).items():
+                runs.add_metric([state_name], count)
+        return [steps, runs]
+
+
 def run_work(settings: Settings) -> int:
     """Run the role until SIGTERM or SIGINT; the exit code: 1 where it could not begin or had to end."""
     clock = SystemClock()
     try:
         runbook = inforce.choose(settings).loaded.runbook
-        store = open_store(settings.data, clock)
+        store = open_store(settings.state, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1
@@ -90,9 +118,13 @@ class Work:
         self._stop = threading.Event()
         self.deliverer = Deliverer(store, (), clock)
         self.escalating = Escalating(store, clock, runbook)
+        self.responding = Responding(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
+        self.runner = Runner(store, clock, {}, folder=settings.runbook.parent)
+        self.scheduling = Scheduling(store, clock, ())
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
+        self._registry.register(_Runs(self.runner, store))
         self._receivers: dict[str, Receiver] = {}
         self._lines: Iterable[ReceiverLine] = ()
         self._use(runbook)
@@ -108,7 +140,10 @@ class Work:
         self._lines = runbook.notifications.receivers
         self.deliverer.replace_receivers(self._receivers.values())
         self.escalating.use(runbook)
+        self.responding.use(runbook)
         self.inbound.use(runbook)
+        self.runner.use(build_verbs(Parts(self._settings, self._store, self._clock, runbook)))
+        self.scheduling.use(jobs_of(self._settings, runbook))
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
 
@@ -131,7 +166,13 @@ class Work:
                 loop.call_soon_threadsafe(failed.set)
                 loop.call_soon_threadsafe(stopped.set)
 
-        work = {"delivery": self.deliverer.run, "escalation": self.escalating.run}
+        work = {
+            "delivery": self.deliverer.run,
+            "escalation": self.escalating.run,
+            "incidents": self.responding.run,
+            "playbooks": self.runner.run,
+            "the scheduler": self.scheduling.run,
+        }
         threads = [
             threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
         ]
@@ -142,6 +183,7 @@ class Work:
                 await stopped.wait()
         finally:
             self._stop.set()
+            self.runner.wake()
             for thread in threads:
                 await asyncio.to_thread(thread.join)
         return 1 if failed.is_set() else 0
@@ -163,7 +205,8 @@ class Work:
     def _notes(self) -> list[str]:
         """What else somebody should look at, in sentences."""
         with contextlib.suppress(StoreError):  # which is a problem, and said there
-            return [*self.escalating.notes(), *missing_secrets(self._lines)]
+            notes = [*self.escalating.notes(), *self.scheduling.notes()]
+            return [*notes, *missing_secrets(self._lines)]
         return missing_secrets(self._lines)
 
     def _problems(self) -> list[str]:
@@ -180,8 +223,10 @@ class Work:
         ]
 
     async def _wake(self, _: dict[str, Any]) -> bytes:
-        """Something was put into the outbox; without this it is found at the next look, a moment later."""
+        """Something was put into the outbox, or a run has something to do; without this it is found at the
+        next look, a moment later."""
         self.deliverer.wake()
+        self.runner.wake()
         return b"true"
 
     async def _metrics(self, _: dict[str, Any]) -> bytes:

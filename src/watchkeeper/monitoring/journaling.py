@@ -141,23 +141,25 @@ def _transition(
         if quiet is not None:
             facts |= {"inhibited_by": quiet.by_name, "inhibited_because": quiet.reason}
     else:
-        facts |= {"fired_at": alert.fired_at, "because": why_resolved(name, alert, context)}
+        because, measured_well = why_resolved(name, alert, context)
+        facts |= {"fired_at": alert.fired_at, "because": because, "measured_well": measured_well}
     yield Draft(f"alert.{change.kind.value}", ACTOR, subject(alert), facts, told.evidence(clause))
 
 
-def why_resolved(name: str, alert: Alert, context: Context) -> str:
-    """Why an alert ended: measured well, no data any more, or its rule is gone."""
+def why_resolved(name: str, alert: Alert, context: Context) -> tuple[str, bool]:
+    """Why an alert ended: measured well, no data any more, or its rule is gone; and whether it is well."""
     rule = context.policy.compiled.rule(name)
     if rule is None:
-        return "the watching works again" if name.startswith("Watchkeeper") else "its rule is gone"
+        ours = name.startswith("Watchkeeper")
+        return ("the watching works again" if ours else "its rule is gone"), ours
     if rule.kind == "missing":
-        return "the signal gives data again, or its element was forgotten"
+        return "the signal gives data again, or its element was forgotten", True
     measured = context.measured(rule)
     if measured is None:
-        return "unknown: the signal could not be read"
+        return "unknown: the signal could not be read", False
     if alert.labels in measured:
-        return "it is back within the line"
-    return "it gives no data any more, so nobody knows whether it is well"
+        return "it is back within the line", True
+    return "it gives no data any more, so nobody knows whether it is well", False
 
 
 def _send(conn: Connection, sends: Sequence[Send], context: Context) -> list[Draft]:

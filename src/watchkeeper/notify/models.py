@@ -58,7 +58,8 @@ class Notification:
     :func:`dedup_key`); of one ``order_key`` everything goes out in the order in which it was enqueued.
     ``members`` are the alerts of a group, or the first of very many; empty for a single alert. ``alerts`` is
     how many there are in all (0 where nobody counted beyond ``members``). ``to`` is one person's address at
-    the receiver, instead of the receiver's own: a mailbox, a Slack member or channel.
+    the receiver, instead of the receiver's own: a mailbox, a Slack member or channel. ``status`` is said in
+    place of FIRING: how an incident stands.
     """
 
     kind: Kind
@@ -80,6 +81,7 @@ class Notification:
     note: str = ""
     alerts: int = 0
     to: str | None = None
+    status: str | None = None
 
     @property
     def total(self) -> int:
@@ -113,6 +115,7 @@ class Notification:
             "note": self.note,
             "alerts": self.alerts,
             **({} if self.to is None else {"to": self.to}),
+            **({} if self.status is None else {"status": self.status}),
         }
 
     @classmethod

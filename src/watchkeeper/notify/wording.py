@@ -61,7 +61,7 @@ def words(notification: Notification) -> Words:
     members = notification.members
     shown = members[:MAX_ALERTS]
     return Words(
-        state=_STATES[notification.kind],
+        state=_state(notification),
         severity=one_line(notification.severity, 40).upper() or "ALERT",
         headline=_headline(notification),
         facts=tuple(_facts(notification)),
@@ -69,6 +69,11 @@ def words(notification: Notification) -> Words:
         alerts_left_out=notification.total - len(shown) if members else 0,
         links=tuple(_links(notification.links)),
     )
+
+
+def _state(notification: Notification) -> str:
+    own = one_line(notification.status or "", 40).upper() if notification.kind is Kind.TRIGGER else ""
+    return own or _STATES[notification.kind]
 
 
 def one_line(text: str, limit: int = MAX_VALUE) -> str:

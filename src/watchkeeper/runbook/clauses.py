@@ -284,6 +284,7 @@ def _incidents(incidents: Incidents) -> Iterator[Clause]:
     update = limits.update
     levels = "/".join(update.severities)
     sections = ", ".join(incidents.document.sections) or "what happened"
+    needs = " and ".join(incidents.document.follow_ups_need)
     audiences = ", ".join(who.title for who in incidents.stakeholders) or "stakeholders"
     rows: tuple[tuple[str, str, str, Loc, timedelta | None], ...] = (
         (
@@ -308,7 +309,13 @@ def _incidents(incidents: Incidents) -> Iterator[Clause]:
             ("deadlines", "update"),
             update.every,
         ),
-        ("communicate", "Communicate", f"Notified: {audiences}.", ("stakeholders",), None),
+        (
+            "communicate",
+            "Communicate",
+            f"Notified within {(limits.communicate or update.every).words}: {audiences}.",
+            ("deadlines", "communicate") if limits.communicate else ("stakeholders",),
+            limits.communicate or update.every,
+        ),
         (
             "resolve",
             "Resolve",
@@ -326,7 +333,7 @@ def _incidents(incidents: Incidents) -> Iterator[Clause]:
         (
             "follow-ups",
             "Follow-ups",
-            f"Every follow-up has {' and '.join(incidents.document.follow_ups_need)}.",
+            f"Every follow-up has {needs}, and is done by its date.",
             ("document", "follow_ups_need"),
             None,
         ),

@@ -1,8 +1,8 @@
 """How each clause stands, from its last evidence and the time: pure, so that any moment can be asked about.
 
 Unknown is not green: no evidence, or evidence older than its cadence and grace allow, never shows as met.
-An active waiver shows as waived, whatever the evidence says. A rule is proved anew once a day while somebody
-watches, so an old proof of it means that nobody does.
+An active waiver shows as waived, whatever the evidence says; so does what a person let go, this one time. A
+rule is proved anew once a day while somebody watches, so an old proof of it means that nobody does.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ class EvidenceLike(Protocol):
     def verdict(self) -> str: ...
     @property
     def summary(self) -> str: ...
+    @property
+    def actor(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ def clause_status(clause: Clause, evidence: EvidenceLike | None, now: datetime) 
         return ClauseStatus(clause, "waived" if waived else "unknown")
     due = evidence.at + clause.cadence if clause.cadence is not None else None
     verdict: Verdict = next((known for known in VERDICTS if known == evidence.verdict), "unknown")
-    if verdict == "waived" and not waived:
-        verdict = "unknown"  # the waiver that the evidence spoke of is over
+    if verdict == "waived" and not waived and not evidence.actor.startswith("person:"):
+        verdict = "unknown"  # the waiver of the runbook that the evidence spoke of is over
     if waived:
         verdict = "waived"
     elif verdict == "met" and clause.proof in _WATCHED and now - evidence.at > WATCHED_WITHIN:

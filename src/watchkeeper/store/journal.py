@@ -265,10 +265,15 @@ def entries(conn: Connection, wanted: Filter | None = None, limit: int = 100) ->
     return _load(conn, query)[::-1]
 
 
-def tail(conn: Connection, after: int, limit: int = 1000) -> list[Entry]:
-    """The first ``limit`` entries after seq ``after``, oldest first: for readers that follow the journal."""
-    query = _matching(Filter(after=after)).order_by(journal.c.seq).limit(limit)
-    return _load(conn, query)
+def tail(conn: Connection, after: int, limit: int = 1000, kinds: Sequence[str] = ()) -> list[Entry]:
+    """The first ``limit`` entries after seq ``after``, oldest first: for readers that follow the journal.
+
+    With ``kinds``, of these alone.
+    """
+    query = _matching(Filter(after=after))
+    if kinds:
+        query = query.where(journal.c.kind.in_(kinds))
+    return _load(conn, query.order_by(journal.c.seq).limit(limit))
 
 
 def next_of(conn: Connection, subject: str, seq: int) -> int | None:

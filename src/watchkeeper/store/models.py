@@ -366,7 +366,7 @@ incident_alerts = Table(
     metadata,
     Column("incident_id", RowId, ForeignKey("incidents.id"), primary_key=True),
     Column("fingerprint", Text, primary_key=True),
-    Column("episode", Integer, primary_key=True),
+    Column("episode", Text, primary_key=True),
     Column("alertname", Text, nullable=False),
     Column("severity", Text, nullable=False),
     Column("summary", Text, nullable=False),
@@ -377,6 +377,8 @@ incident_alerts = Table(
     Column("joined_at", UtcMicros, nullable=False),
     Column("resolved_at", UtcMicros),
     Column("because", Text, nullable=False),  # why it belongs to this incident
+    Column("ended", Text, nullable=False),  # why it resolved, for people
+    Column("at_baseline", Integer, nullable=False),  # 1: it resolved because its signal was measured well
     Index("ix_incident_alerts_fingerprint_episode", "fingerprint", "episode"),
 )
 
@@ -384,7 +386,7 @@ alert_ratings = Table(
     "alert_ratings",
     metadata,
     Column("fingerprint", Text, primary_key=True),
-    Column("episode", Integer, primary_key=True),
+    Column("episode", Text, primary_key=True),
     Column("alertname", Text, nullable=False),
     Column("service", Text),
     Column("useful", Integer, nullable=False),  # 1: it was worth being woken for
@@ -408,6 +410,7 @@ incident_updates = Table(
     Column("note", Text, nullable=False),  # for engineers
     Column("next_update_at", UtcMicros),
     Column("said", CanonicalJson, nullable=False),  # {audience: the words it was told}
+    Column("told", CanonicalJson, nullable=False),  # [[audience, whom, receiver, address, outbox.id], ...]
     Index("ix_incident_updates_incident_id_id", "incident_id", "id"),
     sqlite_autoincrement=True,  # the number is in the key by which receivers know it
 )
@@ -478,6 +481,8 @@ jobs = Table(
     "jobs",
     metadata,
     Column("name", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("schedule", Text, nullable=False),  # as one line: store/cron.py reads it back
     Column("due_at", UtcMicros, nullable=False),  # the next time it is to run
     Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
     Column("running_since", UtcMicros),
@@ -489,7 +494,7 @@ jobs = Table(
     Column("last_due", UtcMicros),
     Column("last_started_at", UtcMicros),
     Column("last_ended_at", UtcMicros),
-    Column("last_outcome", Text),  # done | failed | timed out | refused | lost
+    Column("last_outcome", Text),  # done | failed | timed out | stopped | lost
     Column("last_error", Text),
     Column("paused_by", Text),
     Index("ix_jobs_due_at", "due_at"),

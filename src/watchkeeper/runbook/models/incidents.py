@@ -41,6 +41,8 @@ class Deadlines(Part):
     acknowledge: Duration
     triage: Duration | None = None
     update: UpdateDeadline
+    communicate: Duration | None = None
+    """From triage until the stakeholders are told; without it, as long as between two updates."""
     document: Duration
 
 
@@ -90,3 +92,5 @@ class Incidents(Part):
     audiences: Several[Audience] = ()
     document: Document = Document()
     rota: RotaRef | None = None
+    join_window: Duration = Duration("1h")
+    """A resolved incident whose alert fires again within this time is reopened; later, another one opens."""

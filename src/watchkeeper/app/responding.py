@@ -1,0 +1,210 @@
+"""Responds, for the role ``work``: alerts open and join incidents, deadlines run out.
+
+Always true: what one entry of the journal, one alert or one deadline means is one transaction, together with
+the cursor that says how far the journal was read, so that a process that dies at any statement leaves nothing
+behind or all of it; what is heard twice changes nothing the second time; a look that finds nothing to do
+writes nothing (tests/app/test_responding.py, test_responding_crashes.py).
+
+An alert is found twice over: in the journal, so that one which fired and ended while nobody looked still has
+its incident, and among those that fire, so that one whose silence has ended has it too.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, insert, select, update
+
+from watchkeeper.app.escalating import escalating_rota
+from watchkeeper.incidents import alerting, clocks, reminding
+from watchkeeper.incidents.reminding import People
+from watchkeeper.monitoring import acknowledgements
+from watchkeeper.oncall.overrides import standing
+from watchkeeper.oncall.rota import on_call
+from watchkeeper.oncall.steps import next_person
+from watchkeeper.runbook.models.runbook import Runbook
+from watchkeeper.store import deadlines, journal
+from watchkeeper.store.clock import Clock
+from watchkeeper.store.database import Store
+from watchkeeper.store.errors import StoreError
+from watchkeeper.store.models import section_state
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+TROUBLE_SECONDS = 5.0
+CLOCK_STEP = timedelta(minutes=1)
+_BATCH = 200
+_SECTION, _CURSOR = "incidents", "journal"
+
+
+class Responding:
+    """Responds to the alerts of one store. Several of them, in any number of processes, may share it."""
+
+    def __init__(self, store: Store, clock: Clock, runbook: Runbook) -> None:
+        self._store = store
+        self._clock = clock
+        self._runbook = runbook
+        self._read_to = 0
+        self._looked: tuple[datetime, float] | None = None
+
+    def use(self, runbook: Runbook) -> None:
+        """The runbook as it was read again; the next look goes by it."""
+        self._runbook = runbook
+
+    def run(self, stop: threading.Event) -> None:
+        """Look once a second until ``stop`` is set."""
+        while not stop.is_set():
+            wait = LOOK_SECONDS
+            try:
+                self.look()
+            except StoreError as error:
+                log.error("incidents are not kept for now: %s", error)
+                wait = TROUBLE_SECONDS
+            except Exception:
+                # A defect must not end the thread: no deadline would run out any more. It is logged whole.
+                log.exception("incidents are not kept for now, because of a defect of Watchkeeper")
+                wait = TROUBLE_SECONDS
+            stop.wait(wait)
+
+    def look(self) -> int:
+        """Take in what happened since the last look, and judge the deadlines; how much that changed."""
+        runbook = self._runbook
+        self._mind_the_clock()
+        changed = 0
+        if runbook.incidents is not None:
+            changed += self._follow(runbook)
+            changed += self._join(runbook)
+        return changed + self._tick(runbook)
+
+    def _mind_the_clock(self) -> None:
+        """A clock that was set forward has not used anybody's time."""
+        now, ticks = self._clock.now(), self._clock.monotonic()
+        before, self._looked = self._looked, (now, ticks)
+        if before is None:
+            return
+        step = (now - before[0]) - timedelta(seconds=ticks - before[1])
+        if step > CLOCK_STEP:
+            with self._store.write() as conn:
+                deadlines.passed_over(conn, now, step)
+
+    def _follow(self, runbook: Runbook) -> int:
+        """Read the journal on from where it was read to."""
+        changed = 0
+        with self._store.read() as conn:
+            kept, head = _cursor(conn), journal.head(conn).seq
+        if kept is None:  # the first time: what fires now is found among the alerts
+            with self._store.write() as conn:
+                _keep_cursor(conn, head)
+            self._read_to = head
+            return 0
+        self._read_to = max(kept, self._read_to)
+        while True:
+            with self._store.read() as conn:
+                entries = journal.tail(conn, self._read_to, _BATCH, alerting.FOLLOWED)
+            meant = True
+            for entry in entries:
+                meant = self._hear(runbook, entry)
+                changed += meant
+                self._read_to = entry.seq
+            if not meant:  # what meant nothing when it happened must not mean something after a restart
+                with self._store.write() as conn:
+                    _keep_cursor(conn, self._read_to)
+            if len(entries) < _BATCH:
+                self._read_to = max(self._read_to, head)
+                return changed
+
+    def _hear(self, runbook: Runbook, entry: journal.Entry) -> bool:
+        now = self._clock.now()
+        try:
+            with self._store.read() as conn:
+                if not alerting.concerns(conn, runbook, entry):
+                    return False
+            with self._store.write() as conn:
+                alerting.lock(conn)
+                meant = alerting.hear(conn, now, runbook, entry)
+                _keep_cursor(conn, entry.seq)
+                return meant
+        except StoreError:
+            raise
+        except Exception:
+            # A defect met in one entry must not keep the incidents from all that come after it.
+            log.exception("entry %s of the journal is passed over, because of a defect", entry.seq)
+            return False
+
+    def _join(self, runbook: Runbook) -> int:
+        """The alerts that fire and belong to no incident."""
+        now, changed = self._clock.now(), 0
+        with self._store.read() as conn:
+            wanted = [
+                one for one in alerting.unjoined(conn) if alerting.decision(conn, runbook, one) is not None
+            ]
+        for alert in wanted:
+            try:
+                with self._store.write() as conn:
+                    alerting.lock(conn)
+                    changed += alerting.take_in(conn, now, runbook, alert) is not None
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("%s has no incident, because of a defect of Watchkeeper", alert.alertname)
+        return changed
+
+    def _tick(self, runbook: Runbook) -> int:
+        """The deadlines of all sections."""
+        now, changed = self._clock.now(), 0
+        with self._store.read() as conn:
+            waiting = [one.id for one in deadlines.due(conn, now)]
+        for number in waiting:
+            try:
+                changed += self._settle(number, runbook)
+            except StoreError:
+                raise
+            except Exception:
+                log.exception("deadline %s is not judged, because of a defect of Watchkeeper", number)
+        return changed
+
+    def _settle(self, number: int, runbook: Runbook) -> int:
+        now = self._clock.now()
+        waived = clocks.waivers(runbook, now)
+        with self._store.write() as conn:
+            deadlines.lock(conn)
+            happened = deadlines.look_at(conn, now, deadlines.load(conn, number), waived)
+            for deadline, event in happened:
+                if runbook.incidents is not None:
+                    reminding.hear(conn, now, runbook, deadline, event, people(conn, runbook, now))
+        return len(happened)
+
+
+def people(conn: Connection, runbook: Runbook, now: datetime) -> People:
+    """Who has the watch for incidents, and who is next."""
+    rota = escalating_rota(runbook, None)
+    if rota is None:
+        return People()
+    overrides = standing(conn, runbook, rota.id, now)
+    watch, following = on_call(rota, overrides, now).contact, next_person(rota, overrides, now)
+    return People((watch,) if watch else (), (following,) if following else ())
+
+
+def acknowledge_alerts(
+    conn: Connection, now: datetime, fingerprints: Sequence[str], name: str, note: str, actor: str
+) -> object:
+    """What :func:`watchkeeper.incidents.service.acknowledge` asks for."""
+    return acknowledgements.acknowledge(conn, now, fingerprints, name, note, actor=actor)
+
+
+def _cursor(conn: Connection) -> int | None:
+    document = conn.execute(select(section_state.c.document).where(*_MINE)).scalar()
+    return None if document is None else int(document["seq"])
+
+
+def _keep_cursor(conn: Connection, seq: int) -> None:
+    document = {"seq": seq}
+    if not conn.execute(update(section_state).where(*_MINE).values(document=document)).rowcount:
+        conn.execute(insert(section_state).values(section=_SECTION, name=_CURSOR, document=document))
+
+
+_MINE = (section_state.c.section == _SECTION, section_state.c.name == _CURSOR)

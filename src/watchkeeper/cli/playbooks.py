@@ -1,0 +1,424 @@
+"""``watchkeeper playbook``: what playbooks there are, runs of them, and answers to what they ask. No server
+is needed but for the role ``work``, which carries runs out."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from watchkeeper.cli.places import DATA_HELP, data_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from watchkeeper.playbooks.plan import Planned
+    from watchkeeper.playbooks.reading import RunView, StepView
+    from watchkeeper.runbook.models.runbook import Runbook
+
+app = typer.Typer(
+    rich_markup_mode=None,
+    no_args_is_help=True,
+    help="Playbooks: run them, follow them, answer what they ask.",
+)
+DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
+AsOption = Annotated[str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document.")]
+FOLLOW_SECONDS = 0.5
+WAKE_SECONDS = 1.0
+_MARKS = {
+    "pending": "·",
+    "begun": "▶",
+    "waiting": "?",
+    "in doubt": "?",
+    "done": "●",
+    "failed": "■",
+    "skipped": "◌",
+    "undone": "↶",
+}
+
+
+class Said(StrEnum):
+    """What may be answered to a step."""
+
+    CONFIRM = "confirm"
+    SKIP = "skip"
+    RETRY = "retry"
+    ABORT = "abort"
+
+
+@app.command("list")
+def list_(data: DataOption = None) -> None:
+    """The playbooks of the runbook in force."""
+    with _sentences():
+        book = _runbook(data)
+    width = max(map(len, book.playbooks), default=0)
+    for name, playbook in book.playbooks.items():
+        typer.echo(_plain(f"{name:<{width}}  {playbook.title} ({len(playbook.steps)} steps)"))
+
+
+@app.command("show")
+def show(name: Annotated[str, typer.Argument(help="The playbook.")], data: DataOption = None) -> None:
+    """One playbook: its inputs, its steps, and who carries each out here."""
+    with _sentences():
+        book = _runbook(data)
+        playbook = _playbook(book, name)
+        lines = [f"{name}: {playbook.title}", *([playbook.summary] if playbook.summary else [])]
+        for key, one in playbook.inputs.items():
+            given = f" [default: {one.default}]" if one.default is not None else ""
+            lines.append(f"  -i {key}=...  {one.title}{given}" + ("" if one.required else " (optional)"))
+        typer.echo(_plain_lines(lines))
+        _table(_planned(data, book, name, None))
+
+
+@app.command("run")
+def run(
+    name: Annotated[str, typer.Argument(help="The playbook.")],
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option("-i", "--input", metavar="KEY=VALUE", help="An input; may be repeated."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show the steps until the run is over.")] = False,
+    subject: Annotated[
+        str | None, typer.Option("--for", metavar="SUBJECT", help="What it is for, such as incident:12.")
+    ] = None,
+    run_id: Annotated[str | None, typer.Option("--id", help="The run's id: with it, it starts once.")] = None,
+    person: AsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Start a playbook. The role ``work`` of ``watchkeeper serve`` carries it out."""
+    from watchkeeper.playbooks import starting
+
+    given = _inputs(inputs or [])
+    with _sentences():
+        book = _runbook(data)
+        if dry_run:
+            _table(_planned(data, book, name, given, subject, run_id))
+            typer.echo("nothing was changed")
+            return
+        started = _write(
+            data,
+            lambda conn, now: starting.start(conn, now, book, name, given, _person(person), subject, run_id),
+        )
+        woken = _wake(data)
+    typer.echo(f"run {started} was started")
+    if not woken:
+        typer.echo(
+            "nothing carries out runs here now; `watchkeeper serve` does, from where it stands", err=True
+        )
+    if follow:
+        _follow(data, started)
+
+
+@app.command("runs")
+def runs(
+    live: Annotated[bool, typer.Option("--live", help="Only those that are not over.")] = False,
+    playbook: Annotated[str | None, typer.Option("--playbook", help="Only those of one playbook.")] = None,
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """The newest runs, and what they wait for."""
+    from watchkeeper.playbooks import reading
+
+    with _sentences():
+        found = _read(data, lambda conn: reading.runs(conn, live=live, playbook=playbook))
+    if as_json:
+        _json([_fields(one) for one in found])
+        return
+    if not found:
+        typer.echo("no run")
+    for one in found:
+        began = f"{one.started_at:%Y-%m-%d %H:%M:%SZ}"
+        problem = f"  {one.problem}" if one.problem else ""
+        typer.echo(_plain(f"{one.state.value:<8} {one.id:<44} {began}  {one.started_by}{problem}"))
+
+
+@app.command("status")
+def status(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    as_json: JsonOption = False,
+    data: DataOption = None,
+) -> None:
+    """One run: each step, what came of it, and what is asked."""
+    with _sentences():
+        found = _run(data, run_id)
+    if as_json:
+        _json(_fields(found))
+        return
+    typer.echo(_plain_lines(_head(found)))
+    for step in (*found.steps, *found.undos):
+        typer.echo(_plain_lines(_step_lines(step)))
+    typer.echo(_plain_lines(_question(found)), nl=bool(_question(found)))
+
+
+@app.command("answer")
+def answer(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    step: Annotated[str, typer.Argument(help="The step that asks.")],
+    verdict: Annotated[Said, typer.Argument(help="What you say.")],
+    note: Annotated[
+        str, typer.Option("--note", help="Why, or what was asked for; it stands in the journal.")
+    ] = "",
+    person: AsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Answer what a step asks. Whoever may write to the data directory may answer everything."""
+    from watchkeeper.playbooks import answers
+
+    with _sentences():
+        words = _write(
+            data,
+            lambda conn, now: answers.answer(
+                conn, now, run_id, step, verdict.value, _person(person), note, role="admin"
+            ),
+        )
+        _wake(data)
+    typer.echo(words)
+
+
+@app.command("abort")
+def abort(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the journal.")],
+    person: AsOption = None,
+    data: DataOption = None,
+) -> None:
+    """Stop a run, and take back what it did: the undo of each step, last first."""
+    from watchkeeper.playbooks import starting
+
+    with _sentences():
+        new = _write(data, lambda conn, now: starting.abort(conn, now, run_id, _person(person), reason))
+        _wake(data)
+    typer.echo(f"run {run_id} " + ("is being aborted" if new else "was being aborted already"))
+
+
+def _runbook(data: Path | None) -> Runbook:
+    """The runbook in force there, else the one on disk."""
+    from watchkeeper.app import inforce
+    from watchkeeper.app.settings import read_settings
+
+    settings = read_settings(data=data_directory(data))
+    found = inforce.kept(settings) or inforce.usable(settings)
+    return found.runbook
+
+
+def _playbook(book: Runbook, name: str) -> Any:
+    from watchkeeper.playbooks.models import PlaybookError
+
+    found = book.playbooks.get(name)
+    if found is None:
+        raise PlaybookError(f"there is no playbook {name!r}; there is {', '.join(book.playbooks) or 'none'}")
+    return found
+
+
+def _planned(
+    data: Path | None,
+    book: Runbook,
+    name: str,
+    given: Mapping[str, Any] | None,
+    subject: str | None = None,
+    run_id: str | None = None,
+) -> tuple[Planned, ...]:
+    """The steps with ``given``; None: with the inputs' names where their values will stand."""
+    from watchkeeper.app.settings import read_settings
+    from watchkeeper.app.verbs import verbs_of
+    from watchkeeper.playbooks import plan
+
+    playbook = _playbook(book, name)
+    if given is None:
+        inputs = {
+            key: f"<{key}>" if one.default is None else one.default for key, one in playbook.inputs.items()
+        }
+    else:
+        inputs = plan.inputs_of(name, playbook, given)
+    verbs = verbs_of(read_settings(data=data_directory(data)), book)
+    return plan.plan(name, playbook, inputs, run_id or f"{name}-<time>", subject, verbs)
+
+
+def _table(planned: tuple[Planned, ...]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(show_edge=False, pad_edge=False)
+    for heading in ("step", "what", "done by", "with", "within", "if it fails"):
+        table.add_column(heading, overflow="fold")
+    for one in planned:
+        by = f"{one.kind} {one.verb}" if one.carried else f"a person ({one.asks})"
+        if one.verb and not one.carried:
+            by += f": nothing carries out {one.verb} here yet"
+        words = one.words + (f" (needs {', '.join(one.needs)})" if one.needs else "")
+        given = [f"{key}: {_value(value)}" for key, value in one.with_.items()]
+        given += [f"expect {key}: {_value(value)}" for key, value in (one.expect or {}).items()]
+        failing = one.on_failure + (f"; in doubt: {one.on_doubt}" if one.on_doubt else "")
+        failing += f"; undo: {one.undo}" if one.undo else ""
+        limit = str(one.limit) if one.limit else "-"
+        cells = (one.id, words, by, "\n".join(given), limit, failing)
+        table.add_row(*(Text(_plain_lines(cell.split("\n"))) for cell in cells))
+    Console(soft_wrap=False).print(table)
+
+
+def _follow(data: Path | None, run_id: str) -> None:
+    """Print what changes until the run is over; the exit code is 1 where it did not end well."""
+    from watchkeeper.playbooks.models import RunState
+    from watchkeeper.store.clock import SystemClock
+
+    told: set[tuple[Any, ...]] = set()
+    while True:
+        with _sentences():
+            found = _run(data, run_id)
+        for step in (*found.steps, *found.undos):
+            seen = (step.id, step.undo, step.state, step.attempts, step.question)
+            if step.state.value != "pending" and seen not in told:
+                told.add(seen)
+                typer.echo(_plain_lines(_step_lines(step)))
+                if step.verdicts:
+                    typer.echo(_plain_lines(_question(found)))
+        if found.state.over:
+            typer.echo(_plain_lines(_head(found)[:1]))
+            raise typer.Exit(0 if found.state is RunState.DONE else 1)
+        SystemClock().sleep(FOLLOW_SECONDS)
+
+
+def _head(found: RunView) -> list[str]:
+    began = f"{found.started_at:%Y-%m-%d %H:%M:%SZ}"
+    lines = [f"{found.id}: {found.state.value}" + (f" ({found.problem})" if found.problem else "")]
+    lines.append(f"  {found.title}, started {began} by {found.started_by}")
+    if found.subject:
+        lines.append(f"  for {found.subject}")
+    lines += [f"  {key}: {_value(value)}" for key, value in found.inputs.items() if value is not None]
+    return lines
+
+
+def _step_lines(step: StepView) -> list[str]:
+    name = f"undo of {step.id}" if step.undo else step.id
+    said = step.error or step.summary
+    line = f"{_MARKS[step.state.value]} {name:<16} {step.state.value:<8} {step.words}"
+    lines = [line + (f": {said}" if said else "")]
+    if step.note:
+        lines.append(f"    note: {step.note}")
+    shown = {key: value for key, value in step.outputs.items() if value not in ("", None)}
+    for key, value in list(shown.items())[:8]:
+        lines.append(f"    {key}: {_value(value)}")
+    return lines
+
+
+def _question(found: RunView) -> list[str]:
+    step = found.asking
+    if step is None:
+        return []
+    who = "two people" if step.four_eyes else f"a {step.role}"
+    lines = [f"step {step.id} asks {who}: {step.question}"]
+    if step.confirmed_by:
+        lines.append(f"  confirmed by {', '.join(step.confirmed_by)}; one more must")
+    if step.due_at:
+        lines.append(f"  until {step.due_at:%Y-%m-%d %H:%M:%SZ}")
+    lines.append(f"  watchkeeper playbook answer {found.id} {step.id} {'|'.join(step.verdicts)} --note ...")
+    return lines
+
+
+def _run(data: Path | None, run_id: str) -> RunView:
+    from watchkeeper.playbooks import reading
+    from watchkeeper.playbooks.starting import UnknownRunError
+
+    found: RunView | None = _read(data, lambda conn: reading.run(conn, run_id))
+    if found is None:
+        raise UnknownRunError(f"there is no run {run_id!r}; `watchkeeper playbook runs` lists them")
+    return found
+
+
+def _read(data: Path | None, look: Callable[[Connection], Any]) -> Any:
+    from watchkeeper.store.database import open_existing
+
+    with open_existing(data_directory(data)) as store, store.read() as conn:
+        return look(conn)
+
+
+def _write(data: Path | None, change: Callable[[Connection, datetime], Any]) -> Any:
+    from watchkeeper.store.clock import SystemClock
+    from watchkeeper.store.database import open_existing
+
+    with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+        return change(conn, SystemClock().now())
+
+
+def _wake(data: Path | None) -> bool:
+    """Tell the role ``work``; whether it runs."""
+    from watchkeeper.app.settings import read_settings
+    from watchkeeper.app.wire import WireError, ask_blocking
+
+    try:
+        ask_blocking(read_settings(data=data_directory(data)).work_socket, "wake", {}, WAKE_SECONDS)
+    except WireError:
+        return False
+    return True
+
+
+class _sentences:  # noqa: N801 - reads as `with _sentences():`
+    """What cannot be done ends the command with its words and exit code 1."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from watchkeeper.app import inforce
+        from watchkeeper.app.settings import SettingsError
+        from watchkeeper.playbooks.models import PlaybookError
+        from watchkeeper.store.errors import StoreError
+
+        if isinstance(error, (PlaybookError, SettingsError, StoreError, *inforce.UNUSABLE)):
+            typer.echo(_plain_lines(str(error).split("\n")), err=True)
+            raise typer.Exit(1) from None
+
+
+def _inputs(given: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for text in given:
+        key, sign, value = text.partition("=")
+        if not sign or not key:
+            raise typer.BadParameter(f"{text!r} is no input; write key=value", param_hint="-i")
+        found[key] = value
+    return found
+
+
+def _person(given: str | None) -> str:
+    import getpass
+
+    return f"person:{given or getpass.getuser()}"
+
+
+def _value(value: Any) -> str:
+    import json
+
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    text = " ".join(text.split())
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _fields(value: Any) -> Any:
+    import dataclasses
+
+    return dataclasses.asdict(value)
+
+
+def _json(value: Any) -> None:
+    import json
+
+    from watchkeeper.store.canonical import plain
+
+    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def _plain(text: str) -> str:
+    """What came from outside cannot move the cursor."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def _plain_lines(lines: list[str]) -> str:
+    return "\n".join(map(_plain, lines))
