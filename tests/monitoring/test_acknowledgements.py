@@ -80,6 +80,14 @@ def test_an_acknowledgement_that_comes_late_is_not_one_of_what_fired_after_it(st
     assert _kinds(store) == ["alert.acknowledged"]
 
 
+def test_nobody_acknowledges_later_than_we_hear_of_it(store: Store) -> None:
+    """Our clock was set back: by it the receiver's lies in the future, and the page would count as missed."""
+    ahead = Inbound("ev-1", Happened.ACKNOWLEDGED, KEY, NOW + timedelta(minutes=9), "Ada", "PD1")
+    assert _take(store, ahead) == 2
+    with store.read() as conn:
+        assert conn.execute(select(alerts.c.acked_at).where(alerts.c.fingerprint == "one")).scalar() == NOW
+
+
 def test_the_same_event_delivered_again_changes_nothing(store: Store) -> None:
     _take(store, _event(Happened.ACKNOWLEDGED))
     _take(store, _event(Happened.UNACKNOWLEDGED, 2))

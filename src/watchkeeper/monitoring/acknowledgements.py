@@ -167,9 +167,8 @@ def _take_in(conn: Connection, now: datetime, receiver: str, event: Inbound, row
         if event.happened is Happened.UNACKNOWLEDGED:
             conn.execute(mine.values(acked_at=None, acked_by=None))
         else:  # the receiver also says so after it heard of an acknowledgement made here
-            conn.execute(
-                mine.where(alerts.c.acked_at.is_(None)).values(acked_at=event.at, acked_by=event.actor)
-            )
+            at = min(event.at, now)  # its clock is not ours: nobody answers later than we hear of it
+            conn.execute(mine.where(alerts.c.acked_at.is_(None)).values(acked_at=at, acked_by=event.actor))
     facts = {
         "summary": _SUMMARIES[event.happened].format(actor=event.actor, alert=row.alertname),
         "event": event.id,
