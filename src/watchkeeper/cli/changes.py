@@ -34,7 +34,7 @@ def list_changes(
     from watchkeeper.launches import changes
 
     at = now()
-    with store_of(data, write=False) as store, store.read() as conn:
+    with store_of(data, None, write=False) as store, store.read() as conn:
         found = changes.recent(conn, at, hours, service, env)
     if as_json:
         shown = [changes.document(one, at) for one in found]
@@ -93,7 +93,7 @@ def add(
     )
     receivers = change_receivers(loaded.runbook) if loaded is not None else ()
     try:
-        with store_of(data, write=True) as store, store.write() as conn:
+        with store_of(data, None, write=True) as store, store.write() as conn:
             made = changes.record(conn, told_at, change, actor=by, tell=receivers)
     except changes.ChangeError as error:
         typer.echo(str(error), err=True)

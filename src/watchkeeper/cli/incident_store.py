@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, data_directory, state
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,7 +52,7 @@ def act_as(
 
     book = policy(runbook, overlay, data)
     by = Author.person(person or getpass.getuser())
-    with sentences(), open_existing(data_directory(data), write=True) as store, store.write() as conn:
+    with sentences(), open_existing(state(data, None), write=True) as store, store.write() as conn:
         return act(conn, SystemClock().now(), book, by)
 
 
@@ -61,7 +61,7 @@ def reading_store(data: Path | None) -> Iterator[tuple[Connection, datetime]]:
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_existing
 
-    with sentences(), open_existing(data_directory(data)) as store, store.read() as conn:
+    with sentences(), open_existing(state(data, None)) as store, store.read() as conn:
         yield conn, SystemClock().now()
 
 

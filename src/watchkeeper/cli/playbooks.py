@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, data_directory, state
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -336,7 +336,7 @@ def _run(data: Path | None, run_id: str) -> RunView:
 def _read(data: Path | None, look: Callable[[Connection], Any]) -> Any:
     from watchkeeper.store.database import open_existing
 
-    with open_existing(data_directory(data)) as store, store.read() as conn:
+    with open_existing(state(data, None)) as store, store.read() as conn:
         return look(conn)
 
 
@@ -344,7 +344,7 @@ def _write(data: Path | None, change: Callable[[Connection, datetime], Any]) -> 
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_existing
 
-    with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+    with open_existing(state(data, None), write=True) as store, store.write() as conn:
         return change(conn, SystemClock().now())
 
 
