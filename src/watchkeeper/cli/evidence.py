@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from watchkeeper.cli.journal import moment
-from watchkeeper.cli.places import DATA_HELP
+from watchkeeper.cli.places import DATA_HELP, StoreOption
 from watchkeeper.cli.runbook import OverlayOption, RunbookOption, load_or_default, problems_shown
 from watchkeeper.cli.users import now, store_of
 
@@ -50,6 +50,7 @@ def export(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Write every clause, its verdict at the end and its evidence. Exit code 1 if the journal is broken."""
     from watchkeeper.app.evidence_package import gather, sections
@@ -63,7 +64,7 @@ def export(
     known = sections(clauses(loaded.runbook))
     if section is not None and section not in known:
         _fail(f"there is no section {section!r}; there are {', '.join(known)}")
-    with store_of(data, None, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         package = gather(conn, loaded, start, end, section)
     _write(output, _rendered(package, form, font))
     number = sum(len(one.evidence) for one in package.clauses)
@@ -78,11 +79,12 @@ def list_evidence(
     clause: Annotated[str, typer.Argument(help="A clause id, such as monitoring.api.error-rate.page.")],
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=100_000, help="At most so many.")] = 20,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """What proves a clause, newest first."""
     from watchkeeper.store.evidence import clause_history
 
-    with store_of(data, None, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = clause_history(conn, clause, lines)
     for one in found:
         line = f"{one.seq:>6}  {one.at:%Y-%m-%d %H:%M:%S}Z  {one.verdict:<7}  {one.summary}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
 from watchkeeper.cli.serve import OverlayOption, RunbookOption
 from watchkeeper.cli.users import AsOption, actor, now, store_of
 
@@ -24,13 +24,14 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="As `jobs list
 def list_jobs(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of jobs.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Every job: how its last run went, and when the next one is."""
     import json
 
     from watchkeeper.store import job_rows
 
-    with store_of(data, None, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = job_rows.listing(conn)
     if as_json:
         typer.echo(json.dumps([_document(known) for known in found], indent=2, ensure_ascii=False))
@@ -48,6 +49,7 @@ def run(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Run a job here and now, beside its schedule. Exit code 1 if it does not end well."""
     from watchkeeper.app.scheduling import run_now
@@ -56,8 +58,8 @@ def run(
     from watchkeeper.store.jobs import JobError
 
     by = actor(person)
-    job = _job(name, runbook, overlay, data)
-    with store_of(data, None, write=True) as store:
+    job = _job(name, runbook, overlay, data, store_url)
+    with store_of(data, store_url, write=True) as store:
         try:
             outcome = run_now(store, SystemClock(), job, by)
         except (JobError, StoreError) as error:
@@ -72,22 +74,26 @@ def run(
 
 
 @app.command("pause")
-def pause(name: NameArgument, person: AsOption = None, data: DataOption = None) -> None:
+def pause(
+    name: NameArgument, person: AsOption = None, data: DataOption = None, store_url: StoreOption = None
+) -> None:
     """Begin a job no more until it is resumed; a run under way goes on."""
     from watchkeeper.store import job_rows
 
-    with store_of(data, None, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         found = job_rows.pause(conn, now(), name, actor(person))
         known = job_rows.load(conn, name)
     _shown(name, known if found else None)
 
 
 @app.command("resume")
-def resume(name: NameArgument, person: AsOption = None, data: DataOption = None) -> None:
+def resume(
+    name: NameArgument, person: AsOption = None, data: DataOption = None, store_url: StoreOption = None
+) -> None:
     """Let a paused job go on at its next time; what it missed meanwhile is not made up for."""
     from watchkeeper.store import job_rows
 
-    with store_of(data, None, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         found = job_rows.resume(conn, now(), name, actor(person))
         known = job_rows.load(conn, name)
     _shown(name, known if found else None)
@@ -98,11 +104,12 @@ def history(
     name: NameArgument,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, max=10_000, help="At most so many.")] = 20,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """What became of a job, from the journal, oldest first."""
     from watchkeeper.store import job_rows
 
-    with store_of(data, None, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = job_rows.history(conn, name, lines)
     for entry in found:
         verdicts = " ".join(f"[{clause} {verdict}]" for clause, verdict in entry.evidence)
@@ -113,13 +120,15 @@ def history(
         typer.echo(f"the journal knows nothing of a job {_plain(name)!r}", err=True)
 
 
-def _job(name: str, runbook: Path | None, overlay: Path | None, data: Path | None) -> Job:
+def _job(
+    name: str, runbook: Path | None, overlay: Path | None, data: Path | None, store_url: str | None
+) -> Job:
     from watchkeeper.app import inforce
     from watchkeeper.app.jobs import jobs_of
     from watchkeeper.app.settings import SettingsError, read_settings
 
     try:
-        settings = read_settings(runbook, overlay, data_directory(data))
+        settings = read_settings(runbook, overlay, data_directory(data, store_url), store=store_url)
         policy = inforce.kept(settings) if runbook is None and not settings.runbook.exists() else None
         known = jobs_of(settings, (policy or inforce.choose(settings).loaded).runbook)
     except (SettingsError, *inforce.UNUSABLE) as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
 from watchkeeper.cli.users import AsOption, actor, store_of
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ def backup(
     ],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Copy the store while it is in use, and prove the copy. PATH.tar.zst: a copy for any database."""
     from watchkeeper.store import backup as copies
     from watchkeeper.store.clock import SystemClock
 
     clock, by = SystemClock(), actor(person)
-    with store_of(data, None, write=True) as store:
+    with store_of(data, store_url, write=True) as store:
         target = path / copies.dated_name(clock.now(), store) if path.is_dir() else path
         made = copies.back_up(store, clock, target, by=by)
     typer.echo(
@@ -47,6 +48,7 @@ def restore(
     path: Annotated[Path, typer.Argument(help="A copy that `store backup` or the job store-backup made.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Put a copy in place of the store. Refused while `serve` runs; what is there now is kept beside it."""
     from watchkeeper.app.instance import sole_instance
@@ -54,19 +56,25 @@ def restore(
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.errors import StoreError
     from watchkeeper.store.restore import restore as put_back
+    from watchkeeper.store.restore import restore_into
 
     clock, by = SystemClock(), actor(person)
     try:
-        chosen = read_settings(data=data).data  # never a demo's: what is replaced is named, or here
+        settings = read_settings(data=data, store=store_url)
+        chosen = settings.data  # never a demo's: what is replaced is named, or here
         prepare_data_directory(chosen)
         with sole_instance(chosen, clock):
-            done = put_back(path, chosen, clock, by=by)
+            if settings.store is not None:
+                done = restore_into(path, settings.store, clock, by=by)
+            else:
+                done = put_back(path, chosen, clock, by=by)
+        place = settings.state_shown
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     made = done.manifest
     typer.echo(
-        f"{path} of {made.made_at} is now the store in {chosen}: {made.entries} journal entries, proved"
+        f"{path} of {made.made_at} is now the store in {place}: {made.entries} journal entries, proved"
     )
     if done.upgraded_from is not None:
         typer.echo(f"its schema was brought up to date, from {done.upgraded_from}")
@@ -81,13 +89,15 @@ def restore(
 
 @app.command("info")
 def info(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False, data: DataOption = None
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Where the store is, how large, its schema, its journal's head, and which copies there are."""
     import json
 
-    with store_of(data, None, write=False) as store:
-        found = _described(store, data_directory(data))
+    with store_of(data, store_url, write=False) as store:
+        found = _described(store, data_directory(data, store_url))
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return

@@ -91,7 +91,7 @@ class Piece:
 def between(conn: Connection, since: datetime, until: datetime, clause: str | None = None) -> Iterator[Piece]:
     """All evidence from ``since`` to before ``until``, in the journal's order; of one clause, or of all."""
     query = (
-        select(*_COLUMNS, journal.c.actor, journal.c.hash)
+        select(*_COLUMNS, journal.c.hash)
         .select_from(journal_clauses.join(journal, journal.c.seq == journal_clauses.c.seq))
         .where(journal.c.at >= since, journal.c.at < until)
         .order_by(journal_clauses.c.seq, journal_clauses.c.clause)

@@ -66,6 +66,28 @@ def restore(path: Path, data: Path, clock: Clock, *, by: str) -> Restored:
     return Restored(manifest, aside, before, older)
 
 
+def restore_into(path: Path, url: str, clock: Clock, *, by: str) -> Restored:
+    """Put the portable copy ``path`` into the empty database at ``url``, whole or not at all.
+
+    A database that holds something is left as it is. Raises :class:`StoreError`.
+    """
+    manifest = read_manifest(path)
+    if manifest.kind != "portable":
+        raise BackupError(
+            f"{path} is a copy for SQLite, which no database server takes. Restore it into a data directory, "
+            "make a portable copy there (`watchkeeper store backup NAME.tar.zst`), and restore that."
+        )
+    with open_store(url, clock) as store, store.write() as conn:
+        portable.load(conn, path, store.place)
+        report = journal.verify(conn)
+        if not report.intact or report.head != manifest.head:
+            raise BackupError(
+                f"{path} does not hold the journal that its manifest speaks of; use another copy"
+            )
+        journal.append(conn, clock.now(), "store.restored", by, "store", _facts(path, manifest, None, None))
+    return Restored(manifest, None, None, None)
+
+
 def _prepare(path: Path, manifest: Manifest, workshop: Path, clock: Clock) -> None:
     """The copy as a store of its own in ``workshop``, at this version's schema, its journal as it was."""
     target = workshop / FILE_NAME
@@ -96,7 +118,15 @@ def _journal(
     aside: Path | None,
     before: journal.Anchor | None,
 ) -> None:
-    facts = {
+    with store.write() as conn:
+        facts = _facts(path, manifest, aside, before)
+        journal.append(conn, clock.now(), "store.restored", by, "store", facts)
+
+
+def _facts(
+    path: Path, manifest: Manifest, aside: Path | None, before: journal.Anchor | None
+) -> dict[str, object]:
+    return {
         "summary": f"the store was restored from {path.name}, made {manifest.made_at}; "
         "what happened since then is not in it",
         "sha256": manifest.sha256,
@@ -104,8 +134,6 @@ def _journal(
         "set_aside": aside.name if aside else None,
         "set_aside_head": f"{before.seq}:{before.hash}" if before else None,
     }
-    with store.write() as conn:
-        journal.append(conn, clock.now(), "store.restored", by, "store", facts)
 
 
 def _head(place: Path) -> journal.Anchor | None:

