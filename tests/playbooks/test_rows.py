@@ -7,12 +7,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.playbooks.support import Bench, act, ask
-from watchkeeper.playbooks import rows
+from tests.playbooks.support import ADA, Bench, act, ask, playbook, runbook
+from watchkeeper.playbooks import rows, starting
 from watchkeeper.playbooks.models import PlaybookError, RunState
 from watchkeeper.playbooks.rows import LeaseLost
 from watchkeeper.playbooks.turn import take_turn
+from watchkeeper.store import journal
 from watchkeeper.store.database import open_store
+from watchkeeper.store.journal import Filter
 
 
 @pytest.fixture
@@ -82,6 +84,32 @@ def test_many_runners_share_many_runs_and_carry_each_step_out_once(both: Bench) 
     assert all(both.view(f"r{number}").state is RunState.DONE for number in range(12))
     with both.store.read() as conn:
         assert rows.counts(conn) == {"active": 0, "waiting": 0}
+
+
+@pytest.mark.parametrize("run_id", ["r1", None])
+def test_a_run_that_many_start_at_once_starts_once_where_it_has_an_id(
+    both: Bench, run_id: str | None
+) -> None:
+    book, started = runbook(book=playbook([act("a")])), []
+    ready = threading.Barrier(6)
+
+    def begin() -> None:
+        ready.wait(10)
+        with both.store.write() as conn:
+            started.append(starting.start(conn, both.clock.now(), book, "book", {}, ADA, None, run_id))
+
+    threads = [threading.Thread(target=begin) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(started) == 6
+    assert len(set(started)) == (1 if run_id else 6)
+    with both.store.read() as conn:
+        entries = journal.entries(conn, Filter(kind="run.started"))
+    assert sorted(entry.subject for entry in entries) == sorted(f"run:{name}" for name in set(started))
+    both.runner.look()
+    assert len(both.provider.calls) == len(set(started))
 
 
 def test_answers_from_many_at_once_are_each_taken_or_refused_whole(both: Bench) -> None:

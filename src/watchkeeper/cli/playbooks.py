@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, data_directory, state
+from watchkeeper.cli.playbook_view import head, plain, plain_lines, plan_table, question, step_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from watchkeeper.playbooks.plan import Planned
-    from watchkeeper.playbooks.reading import RunView, StepView
+    from watchkeeper.playbooks.reading import RunView
     from watchkeeper.runbook.models.runbook import Runbook
 
 app = typer.Typer(
@@ -31,16 +32,6 @@ AsOption = Annotated[str | None, typer.Option("--as", help="Your name. [default:
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document.")]
 FOLLOW_SECONDS = 0.5
 WAKE_SECONDS = 1.0
-_MARKS = {
-    "pending": "·",
-    "begun": "▶",
-    "waiting": "?",
-    "in doubt": "?",
-    "done": "●",
-    "failed": "■",
-    "skipped": "◌",
-    "undone": "↶",
-}
 
 
 class Said(StrEnum):
@@ -59,7 +50,7 @@ def list_(data: DataOption = None) -> None:
         book = _runbook(data)
     width = max(map(len, book.playbooks), default=0)
     for name, playbook in book.playbooks.items():
-        typer.echo(_plain(f"{name:<{width}}  {playbook.title} ({len(playbook.steps)} steps)"))
+        typer.echo(plain(f"{name:<{width}}  {playbook.title} ({len(playbook.steps)} steps)"))
 
 
 @app.command("show")
@@ -72,8 +63,8 @@ def show(name: Annotated[str, typer.Argument(help="The playbook.")], data: DataO
         for key, one in playbook.inputs.items():
             given = f" [default: {one.default}]" if one.default is not None else ""
             lines.append(f"  -i {key}=...  {one.title}{given}" + ("" if one.required else " (optional)"))
-        typer.echo(_plain_lines(lines))
-        _table(_planned(data, book, name, None))
+        typer.echo(plain_lines(lines))
+        _print_plan(_planned(data, book, name, None))
 
 
 @app.command("run")
@@ -99,7 +90,7 @@ def run(
     with _sentences():
         book = _runbook(data)
         if dry_run:
-            _table(_planned(data, book, name, given, subject, run_id))
+            _print_plan(_planned(data, book, name, given, subject, run_id))
             typer.echo("nothing was changed")
             return
         started = _write(
@@ -136,7 +127,7 @@ def runs(
     for one in found:
         began = f"{one.started_at:%Y-%m-%d %H:%M:%SZ}"
         problem = f"  {one.problem}" if one.problem else ""
-        typer.echo(_plain(f"{one.state.value:<8} {one.id:<44} {began}  {one.started_by}{problem}"))
+        typer.echo(plain(f"{one.state.value:<8} {one.id:<44} {began}  {one.started_by}{problem}"))
 
 
 @app.command("status")
@@ -151,10 +142,10 @@ def status(
     if as_json:
         _json(_fields(found))
         return
-    typer.echo(_plain_lines(_head(found)))
+    typer.echo(plain_lines(head(found)))
     for step in (*found.steps, *found.undos):
-        typer.echo(_plain_lines(_step_lines(step)))
-    typer.echo(_plain_lines(_question(found)), nl=bool(_question(found)))
+        typer.echo(plain_lines(step_lines(step)))
+    typer.echo(plain_lines(question(found)), nl=bool(question(found)))
 
 
 @app.command("answer")
@@ -241,27 +232,10 @@ def _planned(
     return plan.plan(name, playbook, inputs, run_id or f"{name}-<time>", subject, verbs)
 
 
-def _table(planned: tuple[Planned, ...]) -> None:
+def _print_plan(planned: tuple[Planned, ...]) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
-    table = Table(show_edge=False, pad_edge=False)
-    for heading in ("step", "what", "done by", "with", "within", "if it fails"):
-        table.add_column(heading, overflow="fold")
-    for one in planned:
-        by = f"{one.kind} {one.verb}" if one.carried else f"a person ({one.asks})"
-        if one.verb and not one.carried:
-            by += f": nothing carries out {one.verb} here yet"
-        words = one.words + (f" (needs {', '.join(one.needs)})" if one.needs else "")
-        given = [f"{key}: {_value(value)}" for key, value in one.with_.items()]
-        given += [f"expect {key}: {_value(value)}" for key, value in (one.expect or {}).items()]
-        failing = one.on_failure + (f"; in doubt: {one.on_doubt}" if one.on_doubt else "")
-        failing += f"; undo: {one.undo}" if one.undo else ""
-        limit = str(one.limit) if one.limit else "-"
-        cells = (one.id, words, by, "\n".join(given), limit, failing)
-        table.add_row(*(Text(_plain_lines(cell.split("\n"))) for cell in cells))
-    Console(soft_wrap=False).print(table)
+    Console(soft_wrap=False).print(plan_table(planned))
 
 
 def _follow(data: Path | None, run_id: str) -> None:
@@ -277,50 +251,13 @@ def _follow(data: Path | None, run_id: str) -> None:
             seen = (step.id, step.undo, step.state, step.attempts, step.question)
             if step.state.value != "pending" and seen not in told:
                 told.add(seen)
-                typer.echo(_plain_lines(_step_lines(step)))
+                typer.echo(plain_lines(step_lines(step)))
                 if step.verdicts:
-                    typer.echo(_plain_lines(_question(found)))
+                    typer.echo(plain_lines(question(found)))
         if found.state.over:
-            typer.echo(_plain_lines(_head(found)[:1]))
+            typer.echo(plain_lines(head(found)[:1]))
             raise typer.Exit(0 if found.state is RunState.DONE else 1)
         SystemClock().sleep(FOLLOW_SECONDS)
-
-
-def _head(found: RunView) -> list[str]:
-    began = f"{found.started_at:%Y-%m-%d %H:%M:%SZ}"
-    lines = [f"{found.id}: {found.state.value}" + (f" ({found.problem})" if found.problem else "")]
-    lines.append(f"  {found.title}, started {began} by {found.started_by}")
-    if found.subject:
-        lines.append(f"  for {found.subject}")
-    lines += [f"  {key}: {_value(value)}" for key, value in found.inputs.items() if value is not None]
-    return lines
-
-
-def _step_lines(step: StepView) -> list[str]:
-    name = f"undo of {step.id}" if step.undo else step.id
-    said = step.error or step.summary
-    line = f"{_MARKS[step.state.value]} {name:<16} {step.state.value:<8} {step.words}"
-    lines = [line + (f": {said}" if said else "")]
-    if step.note:
-        lines.append(f"    note: {step.note}")
-    shown = {key: value for key, value in step.outputs.items() if value not in ("", None)}
-    for key, value in list(shown.items())[:8]:
-        lines.append(f"    {key}: {_value(value)}")
-    return lines
-
-
-def _question(found: RunView) -> list[str]:
-    step = found.asking
-    if step is None:
-        return []
-    who = "two people" if step.four_eyes else f"a {step.role}"
-    lines = [f"step {step.id} asks {who}: {step.question}"]
-    if step.confirmed_by:
-        lines.append(f"  confirmed by {', '.join(step.confirmed_by)}; one more must")
-    if step.due_at:
-        lines.append(f"  until {step.due_at:%Y-%m-%d %H:%M:%SZ}")
-    lines.append(f"  watchkeeper playbook answer {found.id} {step.id} {'|'.join(step.verdicts)} --note ...")
-    return lines
 
 
 def _run(data: Path | None, run_id: str) -> RunView:
@@ -373,7 +310,7 @@ class _sentences:  # noqa: N801 - reads as `with _sentences():`
         from watchkeeper.store.errors import StoreError
 
         if isinstance(error, (PlaybookError, SettingsError, StoreError, *inforce.UNUSABLE)):
-            typer.echo(_plain_lines(str(error).split("\n")), err=True)
+            typer.echo(plain_lines(str(error).split("\n")), err=True)
             raise typer.Exit(1) from None
 
 
@@ -393,14 +330,6 @@ def _person(given: str | None) -> str:
     return f"person:{given or getpass.getuser()}"
 
 
-def _value(value: Any) -> str:
-    import json
-
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    text = " ".join(text.split())
-    return text if len(text) <= 200 else f"{text[:200]}…"
-
-
 def _fields(value: Any) -> Any:
     import dataclasses
 
@@ -410,15 +339,6 @@ def _fields(value: Any) -> Any:
 def _json(value: Any) -> None:
     import json
 
-    from watchkeeper.store.canonical import plain
+    from watchkeeper.store import canonical
 
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
-
-
-def _plain(text: str) -> str:
-    """What came from outside cannot move the cursor."""
-    return "".join(char if char.isprintable() else " " for char in text)
-
-
-def _plain_lines(lines: list[str]) -> str:
-    return "\n".join(map(_plain, lines))
+    typer.echo(json.dumps(canonical.plain(value), indent=2, ensure_ascii=False))

@@ -27,11 +27,12 @@ class Held:
         self.epoch = epoch
         self.aborting = threading.Event()
         self.lost = threading.Event()
+        self.released = False
         self._until = monotonic + LEASE_SECONDS - MARGIN_SECONDS
 
     def renewed(self, monotonic: float) -> None:
         """It was renewed by a transaction that began at ``monotonic``."""
-        self._until = monotonic + LEASE_SECONDS - MARGIN_SECONDS
+        self._until = max(self._until, monotonic + LEASE_SECONDS - MARGIN_SECONDS)
 
     def left(self, monotonic: float) -> float:
         """Seconds for which nobody else may take it."""

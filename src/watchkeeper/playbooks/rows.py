@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from watchkeeper.playbooks.decide import CLOCK_STEP
 from watchkeeper.playbooks.models import (
@@ -95,10 +96,12 @@ def row_of(row: Any) -> Row:
     )
 
 
-def create(conn: Connection, now: datetime, run: Run, definition: Any, definition_hash: str) -> None:
-    """A new run, due at once."""
-    conn.execute(
-        insert(runs).values(
+def create(conn: Connection, now: datetime, run: Run, definition: Any, definition_hash: str) -> bool:
+    """A new run, due at once. False: there is one of that id, or another process makes it right now."""
+    insert = postgresql.insert if conn.dialect.name == "postgresql" else sqlite.insert
+    made = conn.execute(
+        insert(runs)
+        .values(
             id=run.id,
             playbook=run.name,
             title=run.playbook.title,
@@ -116,7 +119,10 @@ def create(conn: Connection, now: datetime, run: Run, definition: Any, definitio
             started_at=now,
             started_by=run.started_by,
         )
+        .on_conflict_do_nothing()
+        .returning(runs.c.id)
     )
+    return made.first() is not None
 
 
 def candidates(conn: Connection, now: datetime, limit: int = 100) -> list[Candidate]:

@@ -134,7 +134,7 @@ class Runner:
             for one in stale:
                 if kept[one.run_id]:
                     one.renewed(began)
-                elif self._held.get(one.run_id) is one:
+                elif not one.released:
                     log.warning("run %s is another process' by now; its step is stopped", one.run_id)
                     one.lost.set()
         with self._store.read() as conn:
@@ -216,7 +216,8 @@ class Runner:
             log.exception("run %s does not go on, because of a defect of Watchkeeper", held.run_id)
         finally:
             with self._lock:
-                self._held.pop(held.run_id, None)
+                if self._held.get(held.run_id) is held:
+                    del self._held[held.run_id]
 
     def _carry_out(self, task: Task, held: Held) -> tuple[Result, Effect | None]:
         work = self._providers[str(task.run.spec(task.move.target).verb)]
@@ -254,6 +255,7 @@ class Runner:
                         effect,
                         go_on=not self._stop.is_set(),
                     )
+                    held.released = task is None
             except StoreError as error:
                 if held.left(self._clock.monotonic()) <= 0 or self._stop.is_set():
                     raise

@@ -69,8 +69,13 @@ def start(
         raise StartError(str(error)) from None
     definition = playbook.model_dump(mode="json", by_alias=True, exclude_none=True)
     digest = hashlib.sha256(canonical_json(definition).encode()).hexdigest()
-    run = Run(chosen, name, playbook, given, subject, by, now)
-    rows.create(conn, now, run, definition, digest)
+    while True:
+        run = Run(chosen, name, playbook, given, subject, by, now)
+        if rows.create(conn, now, run, definition, digest):
+            break
+        if run_id is not None:
+            return run_id  # another process has just started it
+        chosen = _free_id(conn, now, name)
     journal.append_all(conn, now, [wording.started(run, digest)])
     return chosen
 
