@@ -14,6 +14,18 @@ import pytest
 from tests.postgresql import Server
 from watchkeeper.store.database import FILE_NAME, open_store
 
+LONG_ON_POSTGRESQL = ("tests/console/",)
+"""Rooms of many tests that only read and write through other rooms, which run on both databases always."""
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is long
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        given = getattr(item, "callspec", None)
+        on_postgresql = given is not None and given.params.get("place") == "postgresql"
+        if on_postgresql and item.nodeid.startswith(LONG_ON_POSTGRESQL):
+            item.add_marker(pytest.mark.long)
+
 
 @pytest.fixture(scope="session")
 def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,12 +106,19 @@ class Server:
         """Shut it down at once, as an administrator in a hurry does; whoever is connected is thrown out."""
         process = psutil.Process(self._pid())
         process.send_signal(signal.SIGINT)
-        gone, _ = psutil.wait_procs([process], 30)
+        gone, _ = psutil.wait_procs([process], 60)
         assert gone
 
     def start(self) -> None:
         """Start it again, with what it held."""
-        self._server.ensure_postgres_running()
+        for left in range(10, -1, -1):  # a machine that is busy may not have let go of everything yet
+            try:
+                self._server.ensure_postgres_running()
+                break
+            except subprocess.SubprocessError:
+                if not left:
+                    raise
+                time.sleep(1)
 
     def hang(self) -> None:
         """Let every process of it stand still, connected as it is."""

@@ -29,15 +29,15 @@ EVERYBODY = ["ada@example.org", "ben@example.org", "cleo@example.org"]
 
 
 @pytest.fixture
-def watch(tmp_path: Path) -> Iterator[Watch]:
-    made = Watch(tmp_path)
+def watch(place: Path | str) -> Iterator[Watch]:
+    made = Watch(place)
     yield made
     made.store.close()
 
 
-def test_the_story_of_a_page_from_the_first_mail_to_the_last(tmp_path: Path) -> None:
+def test_the_story_of_a_page_from_the_first_mail_to_the_last(place: Path | str) -> None:
     with serving(FakeSmtp()) as smtp:
-        watch = Watch(tmp_path, smtp=smtp)
+        watch = Watch(place, smtp=smtp)
         watch.fire()
         watch.look()
         assert watch.mails() == [("ada@example.org", FIRING), ("ops@example.org", FIRING)]
@@ -78,9 +78,9 @@ def test_the_story_of_a_page_from_the_first_mail_to_the_last(tmp_path: Path) -> 
         watch.store.close()
 
 
-def test_the_mails_of_one_person_are_one_thread_and_not_that_of_another(tmp_path: Path) -> None:
+def test_the_mails_of_one_person_are_one_thread_and_not_that_of_another(place: Path | str) -> None:
     with serving(FakeSmtp()) as smtp:
-        watch = Watch(tmp_path, smtp=smtp)
+        watch = Watch(place, smtp=smtp)
         watch.fire()
         for _ in range(4):
             watch.look()
@@ -220,8 +220,8 @@ def test_whoever_stands_in_when_the_step_is_due_is_paged(watch: Watch) -> None:
     assert watch.told()[-1] == ("ada@example.org", "trigger")
 
 
-def test_where_nobody_is_on_call_everybody_is_paged_and_the_journal_says_so(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, TEXT.replace("start:", 'hours: ["sat,sun"], start:'))
+def test_where_nobody_is_on_call_everybody_is_paged_and_the_journal_says_so(place: Path | str) -> None:
+    watch = Watch(place, TEXT.replace("start:", 'hours: ["sat,sun"], start:'))
     watch.fire()
     watch.look()
     (entry,) = watch.entries("escalation.paged")
@@ -232,12 +232,12 @@ def test_where_nobody_is_on_call_everybody_is_paged_and_the_journal_says_so(tmp_
 
 
 def test_where_nobody_can_be_reached_it_is_loud_and_a_mended_runbook_helps(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    place: Path | str, caplog: pytest.LogCaptureFixture
 ) -> None:
     dumb = TEXT
     for who in ("ada", "ben", "cleo"):
         dumb = dumb.replace(f"email: {who}@example.org", 'phone: "+49 30 1"')
-    watch = Watch(tmp_path, dumb)
+    watch = Watch(place, dumb)
     watch.fire()
     watch.look()
     said = "nobody can be reached: no receiver of the runbook leads to ada, ben, cleo"
@@ -267,9 +267,9 @@ def test_a_page_that_nobody_answers_in_any_round_is_noted(watch: Watch) -> None:
     assert "nobody acknowledges it" in note
 
 
-def test_a_receiver_that_its_route_told_is_not_told_the_same_again_at_once(tmp_path: Path) -> None:
+def test_a_receiver_that_its_route_told_is_not_told_the_same_again_at_once(place: Path | str) -> None:
     own = TEXT.replace("email: ada@example.org", "receivers: [mail]")
-    watch = Watch(tmp_path, own)
+    watch = Watch(place, own)
     watch.fire()
     watch.look()
     assert watch.told() == [(None, "trigger")]
@@ -293,9 +293,9 @@ def test_a_receiver_that_its_route_told_is_not_told_the_same_again_at_once(tmp_p
     watch.store.close()
 
 
-def test_a_receiver_that_does_not_want_to_hear_of_the_end_does_not(tmp_path: Path) -> None:
+def test_a_receiver_that_does_not_want_to_hear_of_the_end_does_not(place: Path | str) -> None:
     own = TEXT.replace("email: ada@example.org", "receivers: [mail]")
-    watch = Watch(tmp_path, own.replace("- id: mail", "- id: mail\n      send_resolved: false"))
+    watch = Watch(place, own.replace("- id: mail", "- id: mail\n      send_resolved: false"))
     watch.fire()
     watch.look()
     watch.look(FIVE)
@@ -400,8 +400,8 @@ def test_what_ended_long_ago_is_forgotten_and_what_stands_is_not(watch: Watch) -
         assert len(conn.execute(select(alerts)).all()) == 2
 
 
-def test_without_anybody_on_call_and_without_a_deadline_nothing_is_kept(tmp_path: Path) -> None:
-    watch = Watch(tmp_path, TEXT[: TEXT.index("oncall:")])
+def test_without_anybody_on_call_and_without_a_deadline_nothing_is_kept(place: Path | str) -> None:
+    watch = Watch(place, TEXT[: TEXT.index("oncall:")])
     watch.fire()
     assert watch.look() == 0
     watch.store.close()
@@ -422,9 +422,9 @@ def test_which_rota_pages() -> None:
     assert asked(text, "gone") == "platform"
 
 
-def test_a_waiver_shows_as_waived(tmp_path: Path) -> None:
+def test_a_waiver_shows_as_waived(place: Path | str) -> None:
     waiver = "waivers:\n  - {clause: incidents.acknowledge, reason: r, owner: o, until: 2026-12-31}\n"
-    watch = Watch(tmp_path, TEXT + waiver)
+    watch = Watch(place, TEXT + waiver)
     watch.fire()
     watch.look()
     watch.acknowledge("ada")
@@ -433,10 +433,12 @@ def test_a_waiver_shows_as_waived(tmp_path: Path) -> None:
     watch.store.close()
 
 
-def test_what_monitoring_really_writes_is_escalated_once_for_each_outage(tmp_path: Path) -> None:
+def test_what_monitoring_really_writes_is_escalated_once_for_each_outage(
+    tmp_path: Path, place: Path | str
+) -> None:
     source = Scripted()
     text = TEXT.replace("PORT", "1") + RUNBOOK[RUNBOOK.index("monitoring:") :]
-    stage = Stage(tmp_path, load_text(text), source=source)
+    stage = Stage(tmp_path, load_text(text), source=source, place=place)
     escalating = Escalating(stage.store, stage.clock, stage.loaded.runbook)
     for value in (20, 1):
         source.values["disk"] = {A: value}

@@ -147,14 +147,16 @@ class Site:
 
 
 @contextmanager
-def site(tmp_path: Path, runbook: str = RUNBOOK, *, url: str = URL) -> Iterator[Site]:
+def site(
+    tmp_path: Path, runbook: str = RUNBOOK, *, url: str = URL, place: Path | str | None = None
+) -> Iterator[Site]:
     """A console; its accounts are ``viewer``, ``ada`` (responder, a contact) and ``root`` (admin)."""
     clock = ManualClock(NOW)
     settings = Settings(tmp_path / "runbook.yaml", None, tmp_path, "127.0.0.1", 8321, url)
     document = {"runbook": runbook, "overlay": None, "digest": ""}
     if runbook:
         (tmp_path / inforce.FILE_NAME).write_text(json.dumps(document))
-    with open_store(tmp_path, clock) as store:
+    with open_store(place or tmp_path, clock) as store:
         app = create_app(Console(settings, store, Silent(), clock), CollectorRegistry())
         with TestClient(app, base_url=url, raise_server_exceptions=False) as client:
             it = Site(store, clock, client)

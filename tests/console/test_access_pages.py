@@ -28,8 +28,8 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as it:
+def here(tmp_path: Path, place: Path | str) -> Iterator[Site]:
+    with site(tmp_path, place=place) as it:
         yield it
 
 

@@ -17,8 +17,8 @@ GOOD = {"rota": "platform", "contact": "ben", "end": "2026-03-06T18:00", "reason
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as it:
+def here(tmp_path: Path, place: Path | str) -> Iterator[Site]:
+    with site(tmp_path, place=place) as it:
         yield it
 
 

@@ -20,9 +20,9 @@ NASTY = '<script>alert(1)</script>\x1b[2J"\u202e'
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+def here(tmp_path: Path, place: Path | str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setenv("PAGER_SECRET", "SECRETOFTHEPAGER")
-    with site(tmp_path) as it:
+    with site(tmp_path, place=place) as it:
         yield it
 
 

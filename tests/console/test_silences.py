@@ -23,8 +23,8 @@ GOOD = {
 
 
 @pytest.fixture
-def here(tmp_path: Path) -> Iterator[Site]:
-    with site(tmp_path) as it:
+def here(tmp_path: Path, place: Path | str) -> Iterator[Site]:
+    with site(tmp_path, place=place) as it:
         it.alert("ApiErrors", service="api", env="prod")
         it.alert("QueueDepth", "pending", service="jobs", env="prod", severity="warn")
         yield it
