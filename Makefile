@@ -51,8 +51,12 @@ types:
 arrows:
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
+# What drives real processes against the clock has the machine for itself; everything else shares it, one file a worker.
+SERIAL := tests/app tests/browser tests/demo tests/notify
+
 unit:
-	$(BIN)/python -m pytest -m 'not long'
+	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile $(SERIAL:%=--ignore=%)
+	$(BIN)/python -m pytest -m 'not long' $(SERIAL)
 
 test-long: setup system  ## the suites that take many minutes
 	$(BIN)/python -m pytest -m long

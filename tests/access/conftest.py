@@ -1,4 +1,4 @@
-"""A store in a fresh directory, a clock that stands still, and a quick stand-in for Argon2 that counts."""
+"""An empty store on each database, a clock that stands still, and a quick stand-in for Argon2 that counts."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path) as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         yield opened
 
 

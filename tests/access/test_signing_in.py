@@ -11,6 +11,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import update
 
 from tests.access.people import GOOD, HASH, Counting, add, kinds
+from tests.postgresql import long_on_postgresql, sqlite_only
 from watchkeeper.access import passwords, sessions, users
 from watchkeeper.access.models import AccessError, Role, ThrottledError
 from watchkeeper.access.passwords import AT_ONCE
@@ -83,6 +84,7 @@ def test_a_known_and_an_unknown_name_are_throttled_alike(
     )
 
 
+@long_on_postgresql
 def test_a_thousand_failures_for_one_name_at_once_cost_five_verifications(
     store: Store, clock: ManualClock, verify: Counting
 ) -> None:
@@ -93,6 +95,7 @@ def test_a_thousand_failures_for_one_name_at_once_cost_five_verifications(
     assert kinds(store)[1:] == ["access.sign_in_failed", "access.sign_in_blocked"]
 
 
+@long_on_postgresql
 def test_a_thousand_names_from_one_address_cost_twenty(
     store: Store, clock: ManualClock, verify: Counting
 ) -> None:
@@ -102,6 +105,7 @@ def test_a_thousand_names_from_one_address_cost_twenty(
     assert kinds(store) == ["access.sign_in_failed"] * 20 + ["access.sign_in_blocked"]
 
 
+@long_on_postgresql
 def test_a_thousand_names_from_a_thousand_addresses_leave_few_entries(
     store: Store, clock: ManualClock, verify: Counting
 ) -> None:
@@ -112,6 +116,7 @@ def test_a_thousand_names_from_a_thousand_addresses_leave_few_entries(
     assert told == ["access.sign_in_failed"] * 25 + ["access.sign_in_flood"]
 
 
+@long_on_postgresql
 def test_a_patient_guesser_leaves_an_entry_at_each_doubling(
     store: Store, clock: ManualClock, verify: Counting
 ) -> None:
@@ -216,6 +221,7 @@ def test_a_hash_with_parameters_of_before_is_renewed(store: Store, clock: Manual
     assert kinds(store).count("access.password_rehashed") == 1
 
 
+@sqlite_only
 def test_what_is_typed_into_the_wrong_field_is_kept_nowhere(
     store: Store, clock: ManualClock, verify: Counting
 ) -> None:

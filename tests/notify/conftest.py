@@ -1,4 +1,4 @@
-"""A store in a fresh directory, a clock that a test moves, and notifications to send."""
+"""An empty store on each database, a clock that a test moves, and notifications to send."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ Make = Callable[..., Notification]
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path / "data") as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         yield opened
 
 

@@ -17,6 +17,7 @@ from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, Fault
 from tests.fakes.smtp import FakeSmtp, serving
 from tests.notify.conftest import Make
 from tests.notify.deliveries import deliverer_of, entries, pagerduty, put, until_empty, waiting
+from tests.postgresql import long_on_postgresql, sqlite_only
 from watchkeeper.notify import accounts, state
 from watchkeeper.notify.answers import Answer, Said
 from watchkeeper.notify.delivery import Deliverer, Summary
@@ -47,6 +48,7 @@ def test_an_alert_is_triggered_acknowledged_and_resolved(
     assert delivered[0].evidence == ()
 
 
+@sqlite_only
 def test_nothing_to_do_writes_nothing(store: Store, clock: ManualClock, fake: FakePagerDuty) -> None:
     deliverer = deliverer_of(store, clock, pagerduty(fake))
     with store.read() as conn:
@@ -124,6 +126,7 @@ def test_what_pagerduty_finds_invalid_is_a_missed_clause_and_stops_nothing_else(
     assert entries(store, "receiver.*") == []  # the receiver itself is well
 
 
+@long_on_postgresql
 def test_a_page_outlives_an_outage_of_three_days_and_a_warning_is_given_up_with_an_entry(
     store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
 ) -> None:
@@ -144,6 +147,7 @@ def test_a_page_outlives_an_outage_of_three_days_and_a_warning_is_given_up_with_
     assert delivered.facts["waited_seconds"] >= 3 * 86400
 
 
+@long_on_postgresql
 def test_an_outage_is_two_entries_and_a_handful_of_probes_however_much_waits(
     store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
 ) -> None:
@@ -344,6 +348,8 @@ class Slow:
             assert notification.order_key not in self.under_way, "of one alert, one at a time"
             self.under_way.append(notification.order_key)
             self.most = max(self.most, len(self.under_way))
+            self.guard.notify_all()
+            self.guard.wait_for(lambda: self.most >= self.in_flight, timeout=10)
         time.sleep(0.01)
         with self.guard:
             self.under_way.remove(notification.order_key)

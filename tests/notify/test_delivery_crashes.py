@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 
 from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty
 from tests.notify.conftest import Make
+from tests.postgresql import long_on_postgresql
 from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.lane import MOST_UNDER_WAY
 from watchkeeper.notify.models import Kind
@@ -71,7 +72,7 @@ WORKER = textwrap.dedent("""
 """)
 
 
-def _start(where: Path, url: str, point: str = "never", number: int = 0) -> subprocess.Popen[bytes]:
+def _start(where: Path | str, url: str, point: str = "never", number: int = 0) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", WORKER, str(where), url, point, str(number), ROUTING_KEY])
 
 
@@ -99,45 +100,46 @@ def _all_is_well(fake: FakePagerDuty, store: Store, alerts: int) -> None:
 
 @pytest.mark.parametrize("point", ["before the send", "after the send", "in the settling transaction"])
 def test_killed_at_any_point_it_delivers_after_a_restart_without_waiting_for_the_lease(
-    tmp_path: Path, make: Make, point: str
+    place: Path | str, make: Make, point: str
 ) -> None:
-    with FakePagerDuty() as fake, open_store(tmp_path) as store:
+    with FakePagerDuty() as fake, open_store(place) as store:
         _fill(store, make, 6)
-        assert _start(tmp_path, fake.url, point, 4).wait(30) == -signal.SIGKILL
+        assert _start(place, fake.url, point, 4).wait(30) == -signal.SIGKILL
         with store.read() as conn:
             assert len(outbox.owners(conn)) == 1
             query = select(func.count()).select_from(table).where(table.c.claimed_by.is_not(None))
             under_way = conn.execute(query).scalar_one()
         assert 1 <= under_way <= MOST_UNDER_WAY
         began = time.monotonic()
-        assert _start(tmp_path, fake.url).wait(30) == 0
+        assert _start(place, fake.url).wait(30) == 0
         assert time.monotonic() - began < 15  # the lease would have been 40 s
         assert 9 <= len(fake.events) <= 9 + under_way  # only what was under way is sent once more
         assert len(fake.events) > 9 or point == "before the send"
         _all_is_well(fake, store, 6)
 
 
+@long_on_postgresql
 def test_killed_at_random_moments_again_and_again_it_loses_and_doubles_nothing(
-    tmp_path: Path, make: Make
+    place: Path | str, make: Make
 ) -> None:
     generator = random.Random(5)
-    with FakePagerDuty() as fake, open_store(tmp_path) as store:
+    with FakePagerDuty() as fake, open_store(place) as store:
         _fill(store, make, 120)
         for _ in range(5):
             seen = len(fake.events)
-            child = _start(tmp_path, fake.url)
+            child = _start(place, fake.url)
             fake.wait_for(lambda fake, seen=seen: len(fake.events) > seen, 30)  # type: ignore[misc]
             time.sleep(generator.uniform(0, 0.12))
             child.kill()
             child.wait(10)
-        assert _start(tmp_path, fake.url).wait(60) == 0
+        assert _start(place, fake.url).wait(60) == 0
         _all_is_well(fake, store, 120)
 
 
-def test_two_processes_at_the_same_time_share_the_work(tmp_path: Path, make: Make) -> None:
-    with FakePagerDuty() as fake, open_store(tmp_path) as store:
+def test_two_processes_at_the_same_time_share_the_work(place: Path | str, make: Make) -> None:
+    with FakePagerDuty() as fake, open_store(place) as store:
         _fill(store, make, 60)
-        children = [_start(tmp_path, fake.url) for _ in range(2)]
+        children = [_start(place, fake.url) for _ in range(2)]
         assert [child.wait(60) for child in children] == [0, 0]
         assert len(fake.events) == 90
         _all_is_well(fake, store, 60)

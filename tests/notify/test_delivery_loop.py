@@ -13,6 +13,7 @@ from sqlalchemy import text
 from tests.fakes.pagerduty import FakePagerDuty
 from tests.notify.conftest import Make
 from tests.notify.deliveries import pagerduty, put, waiting
+from tests.postgresql import sqlite_only
 from watchkeeper.notify import delivery
 from watchkeeper.notify.delivery import Deliverer
 from watchkeeper.notify.receivers import Receiver
@@ -82,6 +83,7 @@ def test_what_wakes_it_is_sent_at_once_and_what_does_not_a_moment_later(
         fake.wait_for(lambda fake: len(fake.events) == 2, 0.8)
 
 
+@sqlite_only
 def test_a_full_disk_stops_deliveries_only_while_it_is_full(
     store: Store,
     running: Callable[..., Deliverer],

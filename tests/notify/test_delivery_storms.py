@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.fakes.pagerduty import FakePagerDuty
 from tests.notify.conftest import NOW, Make
 from tests.notify.deliveries import deliverer_of, entries, pagerduty, put, until_empty
+from tests.postgresql import long_on_postgresql
 from watchkeeper.notify.delivery import Deliverer, Summary
 from watchkeeper.notify.lane import MOST_UNDER_WAY
 from watchkeeper.notify.models import Kind, Notification
@@ -44,6 +45,7 @@ def test_a_storm_stays_within_the_budget_and_pages_go_first(
     assert _busiest_minute(fake) == 120
 
 
+@long_on_postgresql
 def test_a_thousand_alerts_with_five_percent_errors_all_arrive_once_and_in_order(
     store: Store, clock: ManualClock, fake: FakePagerDuty, make: Make
 ) -> None:

@@ -11,12 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, problems
+from tests.fakes.pagerduty import ROUTING_KEY, FakePagerDuty, change_problems, problems
 from tests.notify.conftest import Make
 from tests.notify.test_models import NOTIFICATIONS
 from watchkeeper.notify.answers import Said
 from watchkeeper.notify.models import Kind, Link, Member, Notification
-from watchkeeper.notify.pagerduty import MAX_EVENT_BYTES, PagerDutyReceiver, essential, event, judge, source
+from watchkeeper.notify.pagerduty import (
+    MAX_EVENT_BYTES,
+    PagerDutyReceiver,
+    change_event,
+    change_url,
+    essential,
+    event,
+    judge,
+    source,
+)
 from watchkeeper.notify.transport import HttpTransport, Response
 from watchkeeper.runbook.models.secrets import Secret
 
@@ -88,10 +97,37 @@ def test_the_source_is_what_is_affected(labels: dict[str, str], words: str) -> N
 @settings(max_examples=60, deadline=None)
 @given(NOTIFICATIONS)
 def test_pagerduty_takes_every_trigger_that_is_built(notification: Notification) -> None:
+    if notification.kind is Kind.CHANGE:
+        body = {**change_event(notification, "w"), "routing_key": ROUTING_KEY}
+        assert change_problems(json.dumps(body).encode(), body, (ROUTING_KEY,)) == []
+        return
     for built in (event(notification, "w", "http://x"), essential(event(_trigger(notification), "w"))):
         body = {**built, "routing_key": ROUTING_KEY}
         found = [p for p in problems(json.dumps(body).encode(), body, (ROUTING_KEY,)) if "dedup_key" not in p]
         assert found == []
+
+
+def test_a_change_goes_where_changes_go_and_opens_no_incident(fake: FakePagerDuty, make: Make) -> None:
+    told = make(kind=Kind.CHANGE, severity="info", summary="deploy: api 2.4", annotations={"by": "ci"})
+    assert _receiver(fake).send(told, "k", NOW).said is Said.ACCEPTED
+    (seen,) = fake.changes
+    assert seen["payload"]["summary"] == "deploy: api 2.4"
+    assert seen["payload"]["source"] == "api (prod, eu-1)"
+    assert seen["payload"]["custom_details"]["by"] == "ci"
+    assert fake.incidents == {}
+    assert _receiver(fake, value="wrong").send(told, "k", NOW).said is Said.TRY_AGAIN
+    assert "wrong" not in _receiver(fake, value="wrong").send(told, "k", NOW).reason
+
+
+@pytest.mark.parametrize(
+    ("events", "changes"),
+    [
+        ("https://events.pagerduty.com/v2/enqueue", "https://events.pagerduty.com/v2/change/enqueue"),
+        ("https://events.eu.pagerduty.com/v2/enqueue/", "https://events.eu.pagerduty.com/v2/change/enqueue"),
+    ],
+)
+def test_where_changes_go_is_beside_where_events_go(events: str, changes: str) -> None:
+    assert change_url(events) == changes
 
 
 def _trigger(notification: Notification) -> Notification:

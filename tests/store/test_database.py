@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from tests.postgresql import sqlite_only
 from watchkeeper.store import journal
 from watchkeeper.store.database import FILE_NAME, Store, open_existing, open_store
 from watchkeeper.store.errors import (
@@ -38,6 +39,7 @@ def _count(store: Store) -> int:
         return journal.verify(conn).entries
 
 
+@sqlite_only
 def test_a_write_is_durable_and_in_write_ahead_mode(store: Store) -> None:
     with store.write() as conn:
         assert conn.execute(text("PRAGMA journal_mode")).scalar() == "wal"
@@ -98,6 +100,7 @@ def test_a_store_that_another_process_holds_too_long_is_reported_busy(
         assert _append(store, now) == 1
 
 
+@sqlite_only
 def test_a_full_disk_loses_the_change_at_hand_and_nothing_else(store: Store, now: datetime) -> None:
     _append(store, now)
     with store.write() as conn:
@@ -120,7 +123,8 @@ FULL_DISK = textwrap.dedent("""
     from watchkeeper.store.errors import StoreError
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     with open_store(sys.argv[1]) as store:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
+        largest = max(path.stat().st_size for path in Path(sys.argv[1]).iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest + 200_000, resource.RLIM_INFINITY))
         written = 0
         try:
             while True:
@@ -204,10 +208,10 @@ def test_reading_where_there_is_no_store_says_so_and_makes_none(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_store_opened_for_reading_refuses_to_write(tmp_path: Path, now: datetime) -> None:
-    with open_store(tmp_path) as store:
+def test_a_store_opened_for_reading_refuses_to_write(place: Path | str, now: datetime) -> None:
+    with open_store(place) as store:
         _append(store, now)
-    with open_existing(tmp_path) as reading:
+    with open_existing(place) as reading:
         assert _count(reading) == 1
         assert reading.read_only
         with pytest.raises(StoreReadOnlyError, match="nothing was changed"), reading.write():
@@ -216,8 +220,8 @@ def test_a_store_opened_for_reading_refuses_to_write(tmp_path: Path, now: dateti
             conn.execute(text("DELETE FROM alerts"))
 
 
-def test_a_reader_follows_a_writer_in_another_process(tmp_path: Path, now: datetime) -> None:
-    with open_store(tmp_path) as store, open_existing(tmp_path) as reading:
+def test_a_reader_follows_a_writer_in_another_process(place: Path | str, now: datetime) -> None:
+    with open_store(place) as store, open_existing(place) as reading:
         for expected in (1, 2, 3):
             _append(store, now)
             assert _count(reading) == expected
@@ -252,8 +256,8 @@ KILLED = textwrap.dedent("""
 """)
 
 
-def test_a_process_killed_in_a_write_loses_that_write_and_no_other(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], timeout=60, check=False)
-    with open_store(tmp_path) as store:
+def test_a_process_killed_in_a_write_loses_that_write_and_no_other(place: Path | str) -> None:
+    subprocess.run([sys.executable, "-c", KILLED, str(place)], timeout=60, check=False)
+    with open_store(place) as store:
         assert _count(store) == 5
         assert _append(store, datetime.fromisoformat("2026-01-06T00:00:00Z") + timedelta()) == 6

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
+from tests.postgresql import sqlite_only
 from watchkeeper.store import journal
 from watchkeeper.store.database import FILE_NAME, Store, open_store
-from watchkeeper.store.errors import JournalError
+from watchkeeper.store.errors import JournalError, StoreError
 from watchkeeper.store.journal import Anchor, Draft, Filter
 from watchkeeper.store.models import journal as table
 from watchkeeper.store.redaction import MASK
@@ -122,6 +123,17 @@ def test_the_database_itself_refuses_to_change_or_remove_an_entry(store: Store, 
         "DELETE FROM journal WHERE seq = 6",
         "UPDATE journal_clauses SET verdict = 'met'",
         "DELETE FROM journal_clauses",
+    ):
+        with pytest.raises((IntegrityError, StoreError)), store.write() as conn:
+            conn.exec_driver_sql(statement)
+    with store.read() as conn:
+        assert journal.verify(conn).intact
+
+
+@sqlite_only
+def test_a_file_refuses_an_entry_out_of_order_too(store: Store, now: datetime) -> None:
+    _fill(store, now)
+    for statement in (
         "INSERT OR REPLACE INTO journal SELECT seq, at, kind, 'nobody', subject, facts, hash FROM journal",
         "INSERT INTO journal VALUES (9, 0, 'k', 'a', 's', '{}', 'h')",
         "INSERT INTO journal_clauses VALUES (2, 'slipped.in', 'met')",
@@ -315,13 +327,13 @@ APPENDER = textwrap.dedent("""
 """)
 
 
-def test_processes_that_append_at_the_same_time_make_one_chain(tmp_path: Path) -> None:
+def test_processes_that_append_at_the_same_time_make_one_chain(place: Path | str) -> None:
     children = [
-        subprocess.Popen([sys.executable, "-c", APPENDER, str(tmp_path), f"writer-{number}"])
+        subprocess.Popen([sys.executable, "-c", APPENDER, str(place), f"writer-{number}"])
         for number in range(3)
     ]
     assert [child.wait(60) for child in children] == [0, 0, 0]
-    with open_store(tmp_path) as store, store.read() as conn:
+    with open_store(place) as store, store.read() as conn:
         report = journal.verify(conn)
         assert report.intact
         assert report.entries == 75
@@ -339,6 +351,7 @@ def test_processes_that_append_at_the_same_time_make_one_chain(tmp_path: Path) -
         (Filter(kind="alert.resolved"), "ix_journal_kind_seq (kind=?"),
     ],
 )
+@sqlite_only
 def test_a_question_reads_no_more_of_the_journal_than_it_must(
     store: Store, now: datetime, wanted: Filter, reads: str
 ) -> None:

@@ -15,6 +15,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import CheckConstraint, inspect, text
 
+from tests.postgresql import sqlite_only
 from tests.store.conftest import NOW
 from watchkeeper.store import journal, migrate
 from watchkeeper.store.database import FILE_NAME, Store, open_existing, open_store
@@ -29,6 +30,7 @@ def test_migrations_build_exactly_what_the_models_declare(store: Store) -> None:
         assert compare_metadata(context, metadata) == []
 
 
+@sqlite_only
 def test_check_constraints_are_those_of_the_models(store: Store) -> None:
     with store.read() as conn:
         seen = inspect(conn)

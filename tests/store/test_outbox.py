@@ -249,15 +249,15 @@ CLAIMER = textwrap.dedent("""
 
 
 def test_processes_that_claim_at_the_same_time_share_the_work_without_overlap(
-    tmp_path: Path, now: datetime
+    place: Path | str, now: datetime
 ) -> None:
-    with open_store(tmp_path) as store:
+    with open_store(place) as store:
         with store.write() as conn:
             for number in range(60):
                 _put(conn, now, f"alert-{number % 20}")
         children = [
             subprocess.Popen(
-                [sys.executable, "-c", CLAIMER, str(tmp_path), str(number)], stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", CLAIMER, str(place), str(number)], stdout=subprocess.PIPE, text=True
             )
             for number in range(3)
         ]

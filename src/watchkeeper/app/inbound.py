@@ -54,7 +54,8 @@ class InboundAnswers:
         if secret is None:
             raise RefusedError("not_found", "no receiver of that id takes webhooks (webhook_secret)")
         try:
-            event = pagerduty_webhook.receive(signature, body, secret.read(os.environ))
+            now = self._clock.now()
+            event = pagerduty_webhook.receive(signature, body, secret.read(os.environ), now)
         except (WebhookRefusedError, SecretMissingError) as error:
             log.warning("a webhook for receiver %s was refused: %s", receiver, error)
             raise RefusedError("forbidden", str(error)) from None
@@ -62,6 +63,6 @@ class InboundAnswers:
             return 0
         try:
             with self._store.write() as conn:
-                return acknowledgements.record(conn, self._clock.now(), receiver, event)
+                return acknowledgements.record(conn, now, receiver, event)
         except StoreError as error:  # PagerDuty sends it again
             raise RefusedError("unavailable", str(error)) from None

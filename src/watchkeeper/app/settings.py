@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ OVERLAY_VARIABLE = "WATCHKEEPER_OVERLAY"
 DATA_VARIABLE = "WATCHKEEPER_DATA"
 LISTEN_VARIABLE = "WATCHKEEPER_LISTEN"
 URL_VARIABLE = "WATCHKEEPER_URL"
+STORE_VARIABLE = "WATCHKEEPER_STORE"
 LOG_VARIABLE = "WATCHKEEPER_LOG"
 DEFAULT_LISTEN = "127.0.0.1:8321"
 _OURS = ("watchkeeper.db", "serve.lock", "samples", "runbook-in-force.json")
@@ -30,7 +31,8 @@ class SettingsError(ValueError):
 class Settings:
     """``runbook``: the policy; ``overlay``: this deployment's targets and receivers, merged over it;
     ``data``: the directory of state, samples and sockets; ``host`` and ``port``: where HTTP listens;
-    ``url``: where people reach that, for the links in pages."""
+    ``url``: where people reach that, for the links in pages; ``store``: the database's URL, where state is
+    not kept in ``data``. It may hold a password: show :attr:`state_shown` instead."""
 
     runbook: Path
     overlay: Path | None
@@ -38,6 +40,19 @@ class Settings:
     host: str
     port: int
     url: str
+    store: str | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> Path | str:
+        """What :func:`watchkeeper.store.database.open_store` opens."""
+        return self.store or self.data
+
+    @property
+    def state_shown(self) -> str:
+        """The same, for people. Raises :class:`StoreError` for what is no URL of a store."""
+        from watchkeeper.store.postgresql import parse, shown  # SQLAlchemy takes its time to be imported
+
+        return str(self.data) if self.store is None else shown(parse(self.store))
 
     @property
     def listen(self) -> str:
@@ -48,6 +63,11 @@ class Settings:
     def watch_socket(self) -> Path:
         """Where the role ``watch`` answers questions about samples and rules."""
         return self.data / "watch.sock"
+
+    @property
+    def backups(self) -> Path:
+        """Where copies of the store are kept."""
+        return self.data / "backups"
 
     @property
     def work_socket(self) -> Path:
@@ -61,8 +81,9 @@ def read_settings(
     data: Path | None = None,
     listen: str | None = None,
     url: str | None = None,
+    store: str | None = None,
 ) -> Settings:
-    """The settings in force. Raises :class:`SettingsError` for an address that is none."""
+    """The settings in force. Raises :class:`SettingsError` for an address or a store that is none."""
     environ = os.environ
     chosen_overlay = overlay or _path(environ.get(OVERLAY_VARIABLE))
     host, port = parse_listen(listen or environ.get(LISTEN_VARIABLE) or DEFAULT_LISTEN)
@@ -73,6 +94,7 @@ def read_settings(
         host=host,
         port=port,
         url=_base_url(url or environ.get(URL_VARIABLE)) or f"http://{_host_port(host, port)}",
+        store=_store(store or environ.get(STORE_VARIABLE)),
     )
 
 
@@ -106,6 +128,16 @@ def _base_url(text: str | None) -> str | None:
             "for example https://watchkeeper.example.com"
         )
     return text.rstrip("/")
+
+
+def _store(text: str | None) -> str | None:
+    """``text``, if it is a URL; it is not shown where it is none, because it may hold a password."""
+    if text and "://" not in text:
+        raise SettingsError(
+            f"{STORE_VARIABLE} (--store) is no URL; write it like postgresql://watchkeeper@db.example.com/"
+            "watchkeeper, or leave it out: then state is kept in the data directory"
+        )
+    return text or None
 
 
 def prepare_data_directory(data: Path) -> None:

@@ -55,7 +55,7 @@ def run_watch(settings: Settings) -> int:
     clock = SystemClock()
     try:
         chosen = inforce.choose(settings)
-        store = open_store(settings.data, clock)
+        store = open_store(settings.state, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1

@@ -1,4 +1,5 @@
-"""The role ``work``: delivers what the outbox holds, escalates, keeps incidents, runs playbooks.
+"""The role ``work``: delivers what the outbox holds, escalates pages, keeps incidents, runs
+playbooks and jobs, until told to stop.
 
 Always true: a runbook that cannot be used leaves the last good one in place, and says so; when one of these
 ends by itself, so does the role, to be begun anew (tests/app/test_work.py, test_serve.py); what an
@@ -23,8 +24,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from watchkeeper.app import inforce, signals, wire
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
+from watchkeeper.app.jobs import jobs_of
 from watchkeeper.app.metrics import families_json, new_registry
 from watchkeeper.app.responding import Responding
+from watchkeeper.app.scheduling import Scheduling
 from watchkeeper.app.settings import Settings
 from watchkeeper.app.verbs import Parts, build_verbs
 from watchkeeper.notify import state
@@ -93,7 +96,7 @@ def run_work(settings: Settings) -> int:
     clock = SystemClock()
     try:
         runbook = inforce.choose(settings).loaded.runbook
-        store = open_store(settings.data, clock)
+        store = open_store(settings.state, clock)
     except (*inforce.UNUSABLE, StoreError) as error:
         log.error("%s", error)
         return 1
@@ -118,6 +121,7 @@ class Work:
         self.responding = Responding(store, clock, runbook)
         self.inbound = InboundAnswers(store, clock, runbook)
         self.runner = Runner(store, clock, {}, folder=settings.runbook.parent)
+        self.scheduling = Scheduling(store, clock, ())
         self._registry: CollectorRegistry = new_registry()
         self._registry.register(_Deliveries(self.deliverer, store))
         self._registry.register(_Runs(self.runner, store))
@@ -139,6 +143,7 @@ class Work:
         self.responding.use(runbook)
         self.inbound.use(runbook)
         self.runner.use(build_verbs(Parts(self._settings, self._store, self._clock, runbook)))
+        self.scheduling.use(jobs_of(self._settings, runbook))
         for problem in (*problems, *missing_secrets(self._lines)):
             log.warning("%s", problem)
 
@@ -166,6 +171,7 @@ class Work:
             "escalation": self.escalating.run,
             "incidents": self.responding.run,
             "playbooks": self.runner.run,
+            "the scheduler": self.scheduling.run,
         }
         threads = [
             threading.Thread(target=keep_up, args=(run, name), name=name) for name, run in work.items()
@@ -199,7 +205,8 @@ class Work:
     def _notes(self) -> list[str]:
         """What else somebody should look at, in sentences."""
         with contextlib.suppress(StoreError):  # which is a problem, and said there
-            return [*self.escalating.notes(), *missing_secrets(self._lines)]
+            notes = [*self.escalating.notes(), *self.scheduling.notes()]
+            return [*notes, *missing_secrets(self._lines)]
         return missing_secrets(self._lines)
 
     def _problems(self) -> list[str]:

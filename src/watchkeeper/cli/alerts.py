@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, state
 from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
@@ -34,13 +34,14 @@ def alerts(
         bool, typer.Option("--all", help="Also what resolved longer ago (the newest 200).")
     ] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """The alerts, pages first."""
     if context.invoked_subcommand is not None:
         return
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             _show(_from(there, everything), as_json)
             return
@@ -51,7 +52,7 @@ def alerts(
     from watchkeeper.store.errors import StoreError
 
     try:
-        with open_existing(data_directory(data)) as store, store.read() as conn:
+        with open_existing(state(data, store_url)) as store, store.read() as conn:
             found = alert_list.current(conn)
             if everything:
                 found += alert_list.earlier(conn, found)
@@ -92,6 +93,7 @@ def ack(
         str | None, typer.Option("--as", help="Your name. [default: who is logged in here]")
     ] = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """Acknowledge: you have it. The receivers that were told of it are told so, and so is the journal."""
@@ -107,12 +109,12 @@ def ack(
         typer.echo("say which: a name or fingerprint from `watchkeeper alerts`, or --all", err=True)
         raise typer.Exit(2)
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             _ack_there(there, named or [], everything, note, person)
             return
     try:
-        with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+        with open_existing(state(data, store_url), write=True) as store, store.write() as conn:
             wanted = _wanted(alert_list.current(conn), named or [], everything)
             who = person or getpass.getuser()
             done = acknowledgements.acknowledge(conn, SystemClock().now(), wanted, who, note)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, state
 from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
@@ -23,13 +23,7 @@ app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Read and ve
 POLL_SECONDS = 0.5
 PAGE = 1000
 """So many entries are asked for at once of another Watchkeeper."""
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data",
-        help="The data directory. [env: WATCHKEEPER_DATA; default: .watchkeeper, else a running demo]",
-    ),
-]
+DataOption = Annotated[Path | None, typer.Option("--data", help=DATA_HELP)]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 LinesOption = Annotated[
     int, typer.Option("--lines", "-n", min=1, max=100_000, help="At most so many entries.")
@@ -39,6 +33,7 @@ LinesOption = Annotated[
 @app.command("tail")
 def tail(
     data: DataOption = None,
+    store_url: StoreOption = None,
     lines: LinesOption = 20,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as entries arrive, to Ctrl-C.")
@@ -52,7 +47,7 @@ def tail(
 
     clock = SystemClock()
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             head: int = there.get("/api/journal/tail", limit=1)["head"]
             _print(_search_there(there, lines, {"before": head + 1}), as_json)
@@ -62,7 +57,7 @@ def tail(
                 _print(fresh, as_json)
                 head = fresh[-1].seq if fresh else head
             return
-    with _store(data) as store:
+    with _store(data, store_url) as store:
         with store.read() as conn:
             newest = journal.entries(conn, limit=lines)
             last = journal.head(conn).seq
@@ -87,6 +82,7 @@ def search(
     ] = None,
     after: Annotated[int | None, typer.Option("--after", help="Entries after this number.")] = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     lines: LinesOption = 100,
     as_json: JsonOption = False,
     server: ServerOption = None,
@@ -94,15 +90,15 @@ def search(
     """The newest entries that fit every condition given, oldest first."""
     from watchkeeper.store import journal
 
-    start = None if since is None else _moment(since)
+    start = None if since is None else moment(since)
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             asked = {"subject": subject, "clause": clause, "kind": kind, "after": after}
             found = _search_there(there, lines, {**asked, "since": start.isoformat() if start else None})
     if there is None:
         wanted = journal.Filter(subject=subject, clause=clause, kind=kind, since=start, after=after)
-        with _store(data) as store, store.read() as conn:
+        with _store(data, store_url) as store, store.read() as conn:
             found = journal.entries(conn, wanted, lines)
     _print(found, as_json)
     if not found and not as_json:
@@ -112,6 +108,7 @@ def search(
 @app.command("verify")
 def verify(
     data: DataOption = None,
+    store_url: StoreOption = None,
     anchor: Annotated[
         str | None,
         typer.Option("--anchor", help="SEQ:HASH, as an earlier verify printed it: it must still be there."),
@@ -130,12 +127,12 @@ def verify(
 
     known = None if anchor is None else _anchor(anchor)
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             said = there.get("/api/journal/verify", anchor=f"{known.seq}:{known.hash}" if known else None)
             report = journal.ChainReport(said["entries"], said["head"], said["broken"], said["problem"])
     if there is None:
-        with _store(data) as store, store.read() as conn:
+        with _store(data, store_url) as store, store.read() as conn:
             report = journal.verify(conn, known)
     if as_json:
         shown = {
@@ -159,14 +156,14 @@ def verify(
 
 
 @contextmanager
-def _store(data: Path | None) -> Iterator[Store]:
+def _store(data: Path | None, store_url: str | None) -> Iterator[Store]:
     """The store, for reading; a problem ends the command with its sentence."""
     from watchkeeper.app.settings import SettingsError
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
     try:
-        with open_existing(data_directory(data)) as store:
+        with open_existing(state(data, store_url)) as store:
             yield store
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
@@ -237,8 +234,8 @@ def _line(entry: Entry) -> str:
     return "".join(char if char.isprintable() else " " for char in text)
 
 
-def _moment(text: str) -> datetime:
-    """A time, or now minus an age."""
+def moment(text: str, option: str = "--since") -> datetime:
+    """A time, or now minus an age, as the ``option`` takes it."""
     import re
     from datetime import UTC, timedelta
 
@@ -249,13 +246,13 @@ def _moment(text: str) -> datetime:
     if age:
         return SystemClock().now() - timedelta(**{units[age[2]]: int(age[1])})
     try:
-        moment = datetime.fromisoformat(text)
+        found = datetime.fromisoformat(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is neither a time (2026-01-05T03:00Z) nor an age (90s, 15m, 24h, 7d)",
-            param_hint="--since",
+            param_hint=option,
         ) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _anchor(text: str) -> Anchor:

@@ -14,8 +14,11 @@ import typer
 from watchkeeper import __version__
 from watchkeeper.cli import (
     alerts,
+    changes,
     demo,
+    evidence,
     incidents,
+    jobs,
     journal,
     oncall,
     playbooks,
@@ -25,6 +28,7 @@ from watchkeeper.cli import (
     runbook,
     serve,
     silences,
+    store,
     tokens,
     top,
     users,
@@ -42,6 +46,7 @@ app.add_typer(runbook.app, name="runbook")
 app.command("serve")(serve.serve)
 app.command("top")(top.top)
 app.add_typer(alerts.app, name="alerts")
+app.add_typer(changes.app, name="changes")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(silences.app, name="silences")
 app.add_typer(oncall.app, name="oncall")
@@ -49,6 +54,9 @@ app.add_typer(playbooks.app, name="playbook")
 app.add_typer(receivers.app, name="receivers")
 app.add_typer(rules.app, name="rules")
 app.add_typer(journal.app, name="journal")
+app.add_typer(evidence.app, name="evidence")
+app.add_typer(jobs.app, name="jobs")
+app.add_typer(store.app, name="store")
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="tokens")
 app.add_typer(demo.app, name="demo")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.cli import remote_oncall
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
 from watchkeeper.cli.remote import ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def now_(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """Who is on call now in each rota, until when, how they are reached, and who is next."""
@@ -58,12 +59,12 @@ def now_(
     from watchkeeper.store.clock import SystemClock
 
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             remote_oncall.now(there, as_json)
             return
     with _sentences():
-        book, place = _policy(runbook, overlay, data)
+        book, place = _policy(runbook, overlay, data, store_url)
         now = SystemClock().now()
         stored, problem = _stored(book, place, now)
         found = [watch(rota, stored(rota), now) for rota in book.oncall.rotas]
@@ -91,6 +92,7 @@ def schedule(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """The shifts of a rota, in its local time and in UTC; where nobody is on call it says so."""
@@ -105,12 +107,12 @@ def schedule(
     if as_json and as_ical:
         raise typer.BadParameter("choose one of --json and --ical")
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             remote_oncall.schedule(there, rota, start, weeks, as_json, as_ical)
             return
     with _sentences():
-        book, place = _policy(runbook, overlay, data)
+        book, place = _policy(runbook, overlay, data, store_url)
         one = find_rota(book, rota)
         now = SystemClock().now()
         begin = now if start is None else wording.read_moment(start, one.timezone)
@@ -153,6 +155,7 @@ def override(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """Let CONTACT stand in for whoever has the watch; or cancel an override, or list them."""
@@ -166,12 +169,12 @@ def override(
     if contact is not None and end is None:
         raise typer.BadParameter("say until when with --to", param_hint="--to")
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             remote_oncall.override(there, contact, start, end, rota, reason, cancel)
             return
     with _sentences():
-        book, place = _policy(runbook, overlay, data)
+        book, place = _policy(runbook, overlay, data, store_url)
         now = SystemClock().now()
         if listed:
             one = None if rota is None else find_rota(book, rota).id
@@ -201,13 +204,14 @@ def verify(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Send CONTACT a code through every way that pages them, or enter one that came."""
     from watchkeeper.oncall.verification import ask, confirm
     from watchkeeper.store.clock import SystemClock
 
     with _sentences():
-        book, place = _policy(runbook, overlay, data)
+        book, place = _policy(runbook, overlay, data, store_url)
         now = SystemClock().now()
         if code is None:
             with _writable(place) as store, store.write() as conn:
@@ -232,23 +236,24 @@ def _shown(stored: Stored, book: Runbook) -> str:
     return override_line(stored, "UTC" if rota is None else rota.timezone)
 
 
-def _policy(runbook: Path | None, overlay: Path | None, data: Path | None) -> tuple[Runbook, Path]:
-    """The runbook (the copy that was in force last, where the file cannot be used) and the data directory."""
+def _policy(
+    runbook: Path | None, overlay: Path | None, data: Path | None, store_url: str | None
+) -> tuple[Runbook, Path | str]:
+    """The runbook (the one that was in force last, where the file cannot be used) and where state is kept."""
     from watchkeeper.app import inforce
     from watchkeeper.app.policy import load_policy
     from watchkeeper.app.settings import read_settings
     from watchkeeper.runbook.errors import RunbookError
 
-    place = data_directory(data)
-    settings = read_settings(runbook, overlay, place)
+    settings = read_settings(runbook, overlay, data_directory(data, store_url), store=store_url)
     try:
-        return load_policy(settings).runbook, place
+        return load_policy(settings).runbook, settings.state
     except RunbookError:
-        return inforce.choose(settings).loaded.runbook, place
+        return inforce.choose(settings).loaded.runbook, settings.state
 
 
 def _stored(
-    book: Runbook, place: Path, since: datetime
+    book: Runbook, place: Path | str, since: datetime
 ) -> tuple[Callable[[Rota], list[Override]], str | None]:
     """The stored overrides of each rota after ``since``, and what kept us from reading them, if anything."""
     from watchkeeper.oncall.overrides import standing
@@ -266,7 +271,7 @@ def _stored(
     return lambda rota: found.get(rota.id, []), problem
 
 
-def _verified(place: Path) -> Verified:
+def _verified(place: Path | str) -> Verified:
     from watchkeeper.oncall.verification import verified
     from watchkeeper.store.errors import StoreMissingError
 
@@ -277,13 +282,13 @@ def _verified(place: Path) -> Verified:
         return {}  # nobody can have entered a code yet
 
 
-def _existing(place: Path) -> Store:
+def _existing(place: Path | str) -> Store:
     from watchkeeper.store.database import open_existing
 
     return open_existing(place)
 
 
-def _writable(place: Path) -> Store:
+def _writable(place: Path | str) -> Store:
     """The store, for writing. One that is not there, or of another version, is left to `serve`."""
     from watchkeeper.store.database import open_existing
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.cli.oncall import OverlayOption, RunbookOption
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +37,7 @@ def receivers(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """The receivers of the runbook: last success, failing since, and what waits for them."""
     if context.invoked_subcommand is not None:
@@ -47,7 +48,7 @@ def receivers(
     from watchkeeper.store.database import open_existing
 
     with _sentences():
-        lines, where = _lines(runbook, overlay, data)
+        lines, where = _lines(runbook, overlay, data, store_url)
         with open_existing(where) as store, store.read() as conn:
             found = standings(conn, lines)
     if as_json:
@@ -69,6 +70,7 @@ def send(
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Send a test message through the outbox: it begins, and ends by itself."""
     import getpass
@@ -79,7 +81,7 @@ def send(
 
     clock = SystemClock()
     with _sentences():
-        lines, where = _lines(runbook, overlay, data)
+        lines, where = _lines(runbook, overlay, data, store_url)
         with open_existing(where, write=True) as store:
             with store.write() as conn:
                 ids = send_test(conn, clock.now(), lines, name, f"person:{person or getpass.getuser()}")
@@ -127,16 +129,15 @@ def _receipt(one: Receipt, now: datetime) -> str:
 
 
 def _lines(
-    runbook: Path | None, overlay: Path | None, data: Path | None
-) -> tuple[tuple[Receiver, ...], Path]:
-    """The receivers of the runbook in force (else of the one on disk), and the data directory."""
+    runbook: Path | None, overlay: Path | None, data: Path | None, store_url: str | None
+) -> tuple[tuple[Receiver, ...], Path | str]:
+    """The receivers of the runbook in force (else of the one on disk), and where state is kept."""
     from watchkeeper.app import inforce
     from watchkeeper.app.settings import read_settings
 
-    where = data_directory(data)
-    settings = read_settings(runbook, overlay, where)
+    settings = read_settings(runbook, overlay, data_directory(data, store_url), store=store_url)
     loaded = inforce.kept(settings) if runbook is None and overlay is None else None
-    return (loaded or inforce.choose(settings).loaded).runbook.notifications.receivers, where
+    return (loaded or inforce.choose(settings).loaded).runbook.notifications.receivers, settings.state
 
 
 @contextmanager

@@ -136,15 +136,16 @@ def _bounded(answer: Any) -> bytes:
     return body
 
 
-def chosen(server: str | None, data: Path | None) -> Remote | None:
-    """The Watchkeeper to ask over HTTP; None: the one in the data directory here.
+def chosen(server: str | None, data: Path | None, store: str | None = None) -> Remote | None:
+    """The Watchkeeper to ask over HTTP; None: the one in the data directory, or store, here.
 
-    ``--server`` and ``--data`` exclude each other; either is stronger than WATCHKEEPER_SERVER.
+    ``--server`` excludes ``--data`` and ``--store``; each is stronger than WATCHKEEPER_SERVER.
     Raises :class:`RemoteError`.
     """
-    if server is not None and data is not None:
-        raise typer.BadParameter("choose one of --server and --data")
-    where = server if server is not None or data is not None else os.environ.get(SERVER_VARIABLE)
+    here = data is not None or store is not None
+    if server is not None and here:
+        raise typer.BadParameter(f"choose one of --server and {'--store' if data is None else '--data'}")
+    where = server if server is not None or here else os.environ.get(SERVER_VARIABLE)
     return Remote(where, token()) if where else None
 
 

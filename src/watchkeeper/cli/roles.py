@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import typer
 
+from watchkeeper.cli.places import StoreOption
 from watchkeeper.cli.serve import DataOption, ListenOption, OverlayOption, RunbookOption, UrlOption
 
 
@@ -24,6 +25,7 @@ def role(
     data: DataOption = None,
     listen: ListenOption = None,
     url: UrlOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Run one role in the foreground."""
     from watchkeeper.app.logs import configure_logging
@@ -31,7 +33,7 @@ def role(
 
     configure_logging(name.value)
     try:
-        settings = read_settings(runbook, overlay, data, listen, url)
+        settings = read_settings(runbook, overlay, data, listen, url, store_url)
         prepare_data_directory(settings.data)
     except SettingsError as error:
         typer.echo(str(error), err=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, state
 
 if TYPE_CHECKING:
     from watchkeeper.monitoring.compile import Compiled
@@ -89,7 +89,7 @@ def lint(runbook: RunbookOption = None, overlay: OverlayOption = None, as_json: 
     """Find what is valid and yet will not do what is expected. Exit code 1 if anything is found."""
     from watchkeeper.runbook.lint import lint as find
 
-    with _problems_shown():
+    with problems_shown():
         loaded = _load(runbook, overlay)
         found = find(loaded, result_labels=_result_labels(), today=_now().date())
     if as_json:
@@ -113,8 +113,8 @@ def render(
     """Write the runbook as Markdown, for people."""
     from watchkeeper.runbook.rendering import render as as_markdown
 
-    with _problems_shown():
-        document = as_markdown(_load_or_default(runbook, overlay).runbook)
+    with problems_shown():
+        document = as_markdown(load_or_default(runbook, overlay).runbook)
     if output is None:
         typer.echo(document, nl=False)
         return
@@ -133,15 +133,16 @@ def status(
         Path | None,
         typer.Option("--data", help=DATA_HELP),
     ] = None,
+    store_url: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """List every clause: its verdict, the last evidence, and when the next is due."""
     from watchkeeper.runbook.clauses import clauses
     from watchkeeper.runbook.status import clause_statuses, counts
 
-    with _problems_shown():
-        found = clauses(_load_or_default(runbook, overlay).runbook)
-    evidence, note = _evidence(data_directory(data))
+    with problems_shown():
+        found = clauses(load_or_default(runbook, overlay).runbook)
+    evidence, note = _evidence(data, store_url)
     now = _now()
     rows = clause_statuses(found, evidence, now)
     if as_json:
@@ -163,8 +164,8 @@ def explain(
     from watchkeeper.runbook.clauses import clauses
     from watchkeeper.runbook.errors import nearest
 
-    with _problems_shown():
-        loaded = _load_or_default(runbook, overlay)
+    with problems_shown():
+        loaded = load_or_default(runbook, overlay)
     found = {one.id: one for one in clauses(loaded.runbook)}
     if clause not in found:
         below = [name for name in found if name.startswith(f"{clause}.")]
@@ -180,7 +181,7 @@ def _load(runbook: Path | None, overlay: Path | None, *, strict: bool = False) -
     return read_policy(runbook or DEFAULT_RUNBOOK, overlay, today=_now().date() if strict else None)
 
 
-def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:
+def load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunbook:
     """The runbook; or, where none is named and none is here, the default one, with a note that says so.
 
     Only for commands that show: a check that silently judged another file would be worse than an error.
@@ -195,7 +196,7 @@ def _load_or_default(runbook: Path | None, overlay: Path | None) -> LoadedRunboo
 
 
 @contextmanager
-def _problems_shown() -> Iterator[None]:
+def problems_shown() -> Iterator[None]:
     from watchkeeper.runbook.errors import RunbookError
 
     try:
@@ -227,18 +228,19 @@ def _result_labels() -> Callable[[str], frozenset[str] | None]:
     return lambda text: result_labels(parse(text))
 
 
-def _evidence(data: Path) -> tuple[dict[str, Any], str]:
+def _evidence(data: Path | None, store_url: str | None) -> tuple[dict[str, Any], str]:
     """The latest evidence of each clause, and a note when there is none to be had."""
+    from watchkeeper.app.settings import SettingsError
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError, StoreMissingError
     from watchkeeper.store.evidence import latest_verdicts
 
     try:
-        with open_existing(data) as store:
+        with open_existing(state(data, store_url)) as store:
             return dict(latest_verdicts(store)), ""
     except StoreMissingError as error:
         return {}, f"no evidence: {error}. Every clause is unknown."
-    except StoreError as error:
+    except (SettingsError, StoreError) as error:
         return {}, f"the evidence cannot be read: {error}. Every clause is unknown."
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from watchkeeper.cli.places import StoreOption
 
 RunbookOption = Annotated[
     Path | None,
@@ -39,6 +42,7 @@ def serve(
     data: DataOption = None,
     listen: ListenOption = None,
     url: UrlOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Watch, page and answer, until SIGTERM or Ctrl-C. SIGHUP reads the runbook again."""
     from watchkeeper.access import links
@@ -46,7 +50,7 @@ def serve(
     from watchkeeper.app.inforce import UNUSABLE, usable
     from watchkeeper.app.instance import check_address, sole_instance
     from watchkeeper.app.logs import configure_logging
-    from watchkeeper.app.settings import SettingsError, prepare_data_directory, read_settings
+    from watchkeeper.app.settings import STORE_VARIABLE, SettingsError, prepare_data_directory, read_settings
     from watchkeeper.app.supervisor import ROLES, Supervisor, role_command
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_store
@@ -56,18 +60,20 @@ def serve(
     configure_logging("serve")
     clock = SystemClock()
     try:
-        settings = read_settings(runbook, overlay, data, listen, url)
+        settings = read_settings(runbook, overlay, data, listen, url, store_url)
         usable(settings)
         prepare_data_directory(settings.data)
         with sole_instance(settings.data, clock):
             check_address(settings, clock)
-            with open_store(settings.data) as store:  # migrate once, before three roles want to
+            with open_store(settings.state) as store:  # migrate once, before three roles want to
                 first = links.first_admin(store, clock)
             arguments = ["--runbook", str(settings.runbook), "--data", str(settings.data)]
             arguments += ["--listen", settings.listen, "--url", settings.url]
+            if settings.store:  # to the roles by the environment: arguments are seen by everybody
+                os.environ[STORE_VARIABLE] = settings.store
             if settings.overlay:
                 arguments += ["--overlay", str(settings.overlay)]
-            typer.echo(f"watching on {settings.url} (state in {settings.data})")
+            typer.echo(f"watching on {settings.url} (state in {settings.state_shown})")
             if first is not None:
                 typer.echo(f"first sign-in, once and within 24 h: {settings.url}/sign-in/link/{first}")
             Supervisor({name: role_command(name, arguments) for name in ROLES}, clock).run()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory, state
 from watchkeeper.cli.remote import Remote, ServerOption, chosen, sentences
 
 if TYPE_CHECKING:
@@ -33,13 +33,14 @@ def silences(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of silences.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """The silences that stand or are planned, and the maintenance windows of the runbook."""
     if context.invoked_subcommand is not None:
         return
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             found = there.get("/api/silences", all="true" if everything else None)
             rows = [{name: row[name] for name in _FIELDS} for row in found["silences"]]
@@ -54,8 +55,8 @@ def silences(
 
     now = SystemClock().now()
     try:
-        where = data_directory(data)
-        with open_existing(where) as store, store.read() as conn:
+        where, kept = data_directory(data, store_url), state(data, store_url)
+        with open_existing(kept) as store, store.read() as conn:
             found = silencing.everything(conn) if everything else silencing.load(conn)
     except (SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)
@@ -96,6 +97,7 @@ def add(
     preview: Annotated[bool, typer.Option("--preview", help="Only show what it would hide now.")] = False,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """Make a silence, and show what it hides now."""
@@ -110,7 +112,7 @@ def add(
     from watchkeeper.store.errors import StoreError
 
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             if person is not None:
                 raise typer.BadParameter("with --server you are who the token says", param_hint="--as")
@@ -125,8 +127,8 @@ def add(
         meant = tuple(pure.matcher(text) for text in matchers)
         begins = now if start is None else _moment(start)
         wanted = pure.Wanted(meant, begins, begins + Duration(for_), owner or who, reason or ("-" * preview))
-        where = data_directory(data)
-        with open_existing(where) as store, store.read() as conn:
+        where, kept = data_directory(data, store_url), state(data, store_url)
+        with open_existing(kept) as store, store.read() as conn:
             alerts = [one for one in alert_list.current(conn) if one.state != "resolved"]
         hidden = [one.alertname for one in alerts if pure.matches(meant, one.labels)]
         policy = _policy(where)
@@ -134,7 +136,7 @@ def add(
             pure.check(wanted, now, policy)
             typer.echo(f"it would hide {_hidden(hidden, len(hidden), len(alerts))}; nothing was changed")
             return
-        with open_existing(where, write=True) as store, store.write() as conn:
+        with open_existing(kept, write=True) as store, store.write() as conn:
             made = silencing.create(conn, now, wanted, who, policy)
     except (pure.SilenceError, BadQuantityError) as error:
         typer.echo(str(error), err=True)
@@ -161,6 +163,7 @@ def end(
     number: Annotated[int, typer.Argument(metavar="ID", help="Its number in the list.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     server: ServerOption = None,
 ) -> None:
     """End a silence now; what still fires is told at the next evaluation."""
@@ -174,13 +177,13 @@ def end(
     from watchkeeper.store.errors import StoreError
 
     with sentences():
-        there = chosen(server, data)
+        there = chosen(server, data, store_url)
         if there is not None:
             typer.echo(_lines(there.post(f"/api/silences/{number}/end")))
             return
     now = SystemClock().now()
     try:
-        with open_existing(data_directory(data), write=True) as store, store.write() as conn:
+        with open_existing(state(data, store_url), write=True) as store, store.write() as conn:
             ended = silencing.end(conn, now, number, person or getpass.getuser())
     except (SilenceError, SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)

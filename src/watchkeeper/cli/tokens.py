@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP
+from watchkeeper.cli.places import DATA_HELP, StoreOption
 from watchkeeper.cli.users import actor, now, store_of
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def list_tokens(
     everything: Annotated[bool, typer.Option("--all", help="Also those that are over.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of tokens.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """The tokens that work, with their scopes, end and last use."""
     import json
@@ -36,7 +37,7 @@ def list_tokens(
     from watchkeeper.access import tokens
 
     moment = now()
-    with store_of(data, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = tokens.listing(conn)
     shown = [one for one in found if everything or one.state(moment) == "active"]
     if as_json:
@@ -52,11 +53,13 @@ def list_tokens(
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What the journal calls it, such as ci.")],
     scope: Annotated[
-        list[str], typer.Option("--scope", help="metrics:read, read, respond or admin; may be repeated.")
+        list[str],
+        typer.Option("--scope", help="metrics:read, read, respond, changes:write or admin; may be repeated."),
     ],
     days: Annotated[int, typer.Option("--days", help="How long it works, at most 366.")] = 90,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Make a token and print it, once."""
     from datetime import timedelta
@@ -66,7 +69,7 @@ def create(
 
     scopes = [_scope(text) for text in scope]
     moment = now()
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         if not 1 <= days <= tokens.LONGEST.days:
             raise AccessError(f"a token works for 1 to {tokens.LONGEST.days} days")
         ends = moment + timedelta(days=days)
@@ -80,13 +83,14 @@ def revoke(
     name: Annotated[str, typer.Argument(metavar="NAME", help="As `tokens list` shows it.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Make a token worthless, at once."""
     from watchkeeper.access import tokens
     from watchkeeper.access.models import AccessError, printable
 
     moment = now()
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         active = [one for one in tokens.listing(conn) if one.name == name and one.state(moment) == "active"]
         if not active:
             raise AccessError(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory
+from watchkeeper.cli.places import DATA_HELP, StoreOption, state
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,13 +40,14 @@ ROLES = "viewer, responder or admin"
 def list_users(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of users.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Every account, with its role; also disabled ones."""
     import json
 
     from watchkeeper.access import users
 
-    with store_of(data, write=False) as store, store.read() as conn:
+    with store_of(data, store_url, write=False) as store, store.read() as conn:
         found = users.listing(conn)
     if as_json:
         typer.echo(json.dumps([_document(user) for user in found], indent=2, ensure_ascii=False))
@@ -65,6 +66,7 @@ def add(
     url: UrlOption = None,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Make an account, and print the one-time link with which its owner comes in."""
     from watchkeeper.access import links, users
@@ -72,7 +74,7 @@ def add(
     chosen = _role(role)
     base = _base(url)
     by, made_at = actor(person), now()
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         made = users.create(conn, made_at, username=username, name=name, role=chosen, by=by)
         token = links.create(conn, made_at, user=made, role=chosen, by=by)
     typer.echo(f"{username} may sign in as {chosen}", err=True)
@@ -85,34 +87,45 @@ def change_role(
     role: Annotated[str, typer.Argument(metavar="ROLE", help=f"One of {ROLES}.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Give an account another role, at once."""
     from watchkeeper.access import users
 
     chosen = _role(role)
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         users.change_role(conn, now(), _found(conn, username).id, chosen, by=actor(person))
         changed = _found(conn, username)
     typer.echo(_line(changed))
 
 
 @app.command("disable")
-def disable(username: UsernameArgument, person: AsOption = None, data: DataOption = None) -> None:
+def disable(
+    username: UsernameArgument,
+    person: AsOption = None,
+    data: DataOption = None,
+    store_url: StoreOption = None,
+) -> None:
     """Let somebody in no more: ends their sessions and links, at once."""
     from watchkeeper.access import users
 
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         users.disable(conn, now(), _found(conn, username).id, by=actor(person))
         changed = _found(conn, username)
     typer.echo(_line(changed))
 
 
 @app.command("enable")
-def enable(username: UsernameArgument, person: AsOption = None, data: DataOption = None) -> None:
+def enable(
+    username: UsernameArgument,
+    person: AsOption = None,
+    data: DataOption = None,
+    store_url: StoreOption = None,
+) -> None:
     """Let a disabled account in again."""
     from watchkeeper.access import users
 
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         users.enable(conn, now(), _found(conn, username).id, by=actor(person))
         changed = _found(conn, username)
     typer.echo(_line(changed))
@@ -124,27 +137,28 @@ def link(
     url: UrlOption = None,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Print a one-time link for somebody who forgot their password; it replaces an unused one."""
     from watchkeeper.access import links
 
     base = _base(url)
-    with store_of(data, write=True) as store, store.write() as conn:
+    with store_of(data, store_url, write=True) as store, store.write() as conn:
         user = _found(conn, username)
         token = links.create(conn, now(), user=user.id, role=user.role, by=actor(person))
     _show_link(base, token)
 
 
 @contextlib.contextmanager
-def store_of(data: Path | None, *, write: bool) -> Iterator[Store]:
-    """The store of that data directory; what goes wrong in the block is a sentence and exit code 1."""
+def store_of(data: Path | None, store_url: str | None, *, write: bool) -> Iterator[Store]:
+    """The store that is meant; what goes wrong in the block is a sentence and exit code 1."""
     from watchkeeper.access.models import AccessError
     from watchkeeper.app.settings import SettingsError
     from watchkeeper.store.database import open_existing
     from watchkeeper.store.errors import StoreError
 
     try:
-        with open_existing(data_directory(data), write=write) as store:
+        with open_existing(state(data, store_url), write=write) as store:
             yield store
     except (AccessError, SettingsError, StoreError) as error:
         typer.echo(str(error), err=True)

@@ -88,7 +88,7 @@ def run_web(settings: Settings) -> int:
         return 1
     clock = SystemClock()
     try:
-        store = open_store(settings.data, clock)
+        store = open_store(settings.state, clock)
     except StoreError as error:
         listener.close()
         log.error("%s", error)

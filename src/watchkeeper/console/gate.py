@@ -253,6 +253,8 @@ Querier = Annotated[Identity, Depends(needs(Scope.METRICS))]
 """Whoever may query metrics."""
 Responder = Annotated[Identity, Depends(needs(Scope.RESPOND))]
 """Whoever may acknowledge, silence and stand in."""
+ChangeTeller = Annotated[Identity, Depends(needs(Scope.CHANGES))]
+"""Whoever may tell of changes: a deploy pipeline, and who responds."""
 Admin = Annotated[Identity, Depends(needs(Scope.ADMIN))]
 """Whoever may change users and tokens."""
 

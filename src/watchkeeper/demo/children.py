@@ -31,6 +31,8 @@ logger = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PORTS = (20000, 32000)
 """Below the range from which the kernel takes ports for outgoing connections, so none is taken meanwhile."""
+_BLOCK = 100
+_reservations: list[socket.socket] = []
 
 
 @dataclass(frozen=True)
@@ -190,25 +192,42 @@ async def wait_ready(
 
 
 def free_ports(count: int) -> list[int]:
-    """Different ports of 127.0.0.1 on which nothing listens now."""
-    random = SystemRandom()
-    held: list[socket.socket] = []
-    ports: list[int] = []
+    """Different ports of 127.0.0.1 on which nothing listens now, and which no other demo is given while this
+    process lives: between choosing a port and listening on it a demo needs seconds."""
+    starts = list(range(*_PORTS, _BLOCK))
+    SystemRandom().shuffle(starts)
+    for start in starts:
+        if (reservation := _reserved(start)) is None:
+            continue
+        ports = [port for port in range(start, min(start + _BLOCK, _PORTS[1])) if _is_free(port)]
+        if len(ports) >= count:
+            _reservations.append(reservation)
+            return ports[:count]
+        reservation.close()
+    raise DemoError(f"There are not {count} free ports together between {_PORTS[0]} and {_PORTS[1]}.")
+
+
+def _reserved(start: int) -> socket.socket | None:
+    """The block of ports from ``start``, ours until the socket is closed; None where another process has it.
+
+    A name in Linux' abstract namespace: it belongs to the network, as ports do, and ends with the process.
+    """
+    reservation = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        for _ in range(50 * count):
-            if len(ports) == count:
-                break
-            candidate = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            held.append(candidate)
-            with contextlib.suppress(OSError):
-                candidate.bind(("127.0.0.1", random.randrange(*_PORTS)))
-                ports.append(candidate.getsockname()[1])
-    finally:
-        for candidate in held:
-            candidate.close()
-    if len(ports) < count:
-        raise DemoError(f"There are not {count} free ports between {_PORTS[0]} and {_PORTS[1]} on 127.0.0.1.")
-    return ports
+        reservation.bind(f"\0watchkeeper-demo-ports-{start}")
+    except OSError:
+        reservation.close()
+        return None
+    return reservation
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as candidate:
+        try:
+            candidate.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def tail(path: Path, lines: int = 12) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from watchkeeper.monitoring.promql.ast import Matcher, MatchOp
-from watchkeeper.monitoring.regex import compile_anchored
+from watchkeeper.monitoring.regex import compile_anchored, fullmatch
 
 Labels = tuple[tuple[str, str], ...]
 """A label set: (name, value) pairs sorted by name, no empty values; the metric name under ``__name__``."""
@@ -85,8 +85,8 @@ def predicate(matcher: Matcher) -> Callable[[str], bool]:
         return lambda value: value != wanted
     regex = compile_anchored(wanted)
     if matcher.op is MatchOp.REGEX:
-        return lambda value: regex.fullmatch(value) is not None
-    return lambda value: regex.fullmatch(value) is None
+        return lambda value: fullmatch(regex, value) is not None
+    return lambda value: fullmatch(regex, value) is None
 
 
 class LabelStore:

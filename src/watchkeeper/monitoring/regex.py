@@ -30,3 +30,14 @@ def compile_anchored(pattern: str) -> re2._Regexp[str]:
         detail = error.args[0] if error.args else error
         text = detail.decode("utf-8", "replace") if isinstance(detail, bytes) else str(detail)
         raise RegexError(f"not a valid regular expression (RE2): {text}") from None
+
+
+def fullmatch(regex: re2._Regexp[str], text: str) -> re2._Match[str] | None:
+    """How the whole of ``text`` matches.
+
+    RE2 reads UTF-8, which has no lone surrogates; JSON of a target list may have some, read as U+FFFD.
+    """
+    try:
+        return regex.fullmatch(text)
+    except UnicodeEncodeError:
+        return regex.fullmatch(text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace"))

@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from watchkeeper.monitoring.labels import Labels, label_set
-from watchkeeper.monitoring.regex import RegexError, compile_anchored
+from watchkeeper.monitoring.regex import RegexError, compile_anchored, fullmatch
 
 
 class RelabelError(ValueError):
@@ -125,15 +125,15 @@ def _apply(rule: Rule, labels: dict[str, str]) -> bool:
     regex = rule.compiled
     match rule.action:
         case Action.KEEP:
-            return regex.fullmatch(joined) is not None
+            return fullmatch(regex, joined) is not None
         case Action.DROP:
-            return regex.fullmatch(joined) is None
+            return fullmatch(regex, joined) is None
         case Action.KEEP_EQUAL:
             return labels.get(rule.target_label, "") == joined
         case Action.DROP_EQUAL:
             return labels.get(rule.target_label, "") != joined
         case Action.REPLACE:
-            found = regex.fullmatch(joined)
+            found = fullmatch(regex, joined)
             if found is not None:
                 target = _expand(rule.target_label, found)
                 if target:
@@ -143,18 +143,18 @@ def _apply(rule: Rule, labels: dict[str, str]) -> bool:
         case Action.UPPERCASE:
             _set(labels, rule.target_label, joined.upper())
         case Action.HASH_MOD:
-            digest = hashlib.md5(joined.encode(), usedforsecurity=False).digest()
+            digest = hashlib.md5(joined.encode("utf-8", "surrogatepass"), usedforsecurity=False).digest()
             _set(labels, rule.target_label, str(int.from_bytes(digest[8:], "big") % rule.modulus))
         case Action.LABEL_MAP:
             for name, value in list(labels.items()):
-                found = regex.fullmatch(name)
+                found = fullmatch(regex, name)
                 if found is not None:
                     _set(labels, _expand(rule.replacement, found), value)
         case Action.LABEL_DROP:
-            for name in [name for name in labels if regex.fullmatch(name)]:
+            for name in [name for name in labels if fullmatch(regex, name)]:
                 del labels[name]
         case Action.LABEL_KEEP:
-            for name in [name for name in labels if not regex.fullmatch(name)]:
+            for name in [name for name in labels if not fullmatch(regex, name)]:
                 del labels[name]
     return True
 

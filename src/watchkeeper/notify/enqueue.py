@@ -1,7 +1,7 @@
 """Putting a notification into the outbox, in the transaction that changes the alert.
 
 Always true here: pages go before everything else; pages, acknowledgements and resolves are never given up (a
-resolve that never came would leave an incident open for ever); another trigger is, at its first failure after
+resolve that never came would leave an incident open for ever); the rest is, at its first failure after
 ``KEEP_TRYING``, with a journal entry; a repeat takes the place of the repeat before it that still waits, and
 nothing else is ever merged (tests/notify/test_enqueue.py).
 """
@@ -76,5 +76,5 @@ def enqueue_notifications(
 
 def _urgency(notification: Notification, now: datetime) -> tuple[int, datetime | None]:
     """The priority, and when it is given up."""
-    may_end = notification.kind is Kind.TRIGGER and not notification.is_page
+    may_end = notification.kind in (Kind.TRIGGER, Kind.CHANGE) and not notification.is_page
     return PAGE_PRIORITY if notification.is_page else OTHER_PRIORITY, now + KEEP_TRYING if may_end else None

@@ -27,6 +27,8 @@ class Kind(StrEnum):
     TRIGGER = "trigger"
     ACKNOWLEDGE = "acknowledge"
     RESOLVE = "resolve"
+    CHANGE = "change"
+    """Not an alert: something was changed. PagerDuty shows it beside its incidents."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ class PagerDutyReceiver:
             key = self.routing_key.read(self.environ)
         except SecretMissingError as error:
             return try_again(f"PagerDuty's routing key: {error}")
+        if notification.kind is Kind.CHANGE:
+            return self._post(change_event(notification, self.client), key, now, change_url(self.url))
         built = event(notification, self.client, self.client_url)
         answer = self._post(built, key, now)
         if answer.said is Said.REJECTED and notification.kind is Kind.TRIGGER:
@@ -61,14 +63,37 @@ class PagerDutyReceiver:
             return answer if short.said is Said.REJECTED else short
         return answer
 
-    def _post(self, built: Mapping[str, Any], key: str, now: datetime) -> Answer:
+    def _post(self, built: Mapping[str, Any], key: str, now: datetime, url: str | None = None) -> Answer:
         body = json.dumps({**built, "routing_key": key}).encode()
         headers = {"Content-Type": "application/json", "User-Agent": "Watchkeeper"}
         try:
-            response = self.transport.post(self.url, headers, body, self.timeout_seconds)
+            response = self.transport.post(url or self.url, headers, body, self.timeout_seconds)
         except TransportError as error:
             return try_again(redacted(str(error), key))
         return judge(response, key, now)
+
+
+def change_url(url: str) -> str:
+    """Where change events go, beside where events go: ``/v2/change/enqueue`` beside ``/v2/enqueue``."""
+    return f"{url.rstrip('/').removesuffix('/enqueue')}/change/enqueue"
+
+
+def change_event(notification: Notification, client: str) -> dict[str, Any]:
+    """The change event for a notification of the kind ``change``, without its routing key.
+
+    Source: https://developer.pagerduty.com/docs/events-api-v2/send-change-events/
+    """
+    labels = {name: _cut(value, _MAX_TEXT) for name, value in sorted(notification.labels.items())}
+    said = {name: _cut(value, _MAX_TEXT) for name, value in sorted(notification.annotations.items())}
+    return {
+        "payload": {
+            "summary": _cut(_first(notification.summary, notification.alertname, "change"), MAX_SUMMARY),
+            "timestamp": rfc3339(notification.starts_at),
+            "source": _cut(_first(source(notification.labels), client, "watchkeeper"), _MAX_TEXT),
+            "custom_details": {"kind": notification.alertname, **labels, **said},
+        },
+        "links": _links(notification),
+    }
 
 
 def event(notification: Notification, client: str, client_url: str | None = None) -> dict[str, Any]:
@@ -92,16 +117,20 @@ def event(notification: Notification, client: str, client_url: str | None = None
     built = {
         **base,
         "payload": {name: value for name, value in payload.items() if value},
-        "links": [
-            {"href": link.href, "text": _cut(link.text, 255)}
-            for link in notification.links
-            if link.href.startswith(("https://", "http://")) and len(link.href) <= _MAX_TEXT
-        ][:_MAX_LINKS],
+        "links": _links(notification),
         "client": client,
     }
     if client_url:
         built["client_url"] = client_url
     return _with_details(built, notification)
+
+
+def _links(notification: Notification) -> list[dict[str, str]]:
+    return [
+        {"href": link.href, "text": _cut(link.text, 255)}
+        for link in notification.links
+        if link.href.startswith(("https://", "http://")) and len(link.href) <= _MAX_TEXT
+    ][:_MAX_LINKS]
 
 
 def essential(built: Mapping[str, Any]) -> dict[str, Any]:

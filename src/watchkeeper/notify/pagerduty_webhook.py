@@ -14,14 +14,19 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from watchkeeper.notify.models import NotifyError
+from watchkeeper.store.canonical import rfc3339
 
 SIGNATURE_HEADER = "X-PagerDuty-Signature"
 MAX_BODY_BYTES = 1 << 20
+STALE = timedelta(hours=48)
+"""PagerDuty gives up sending one long before; what is older is somebody's copy of it."""
+AHEAD = timedelta(hours=1)
+"""How far PagerDuty's clock may be ahead of ours."""
 
 
 class WebhookRefusedError(NotifyError):
@@ -62,8 +67,10 @@ def verify_signature(header: str, body: bytes, secret: str) -> bool:
     return any([hmac.compare_digest(expected, signature) for signature in given])  # noqa: C419 - constant time
 
 
-def receive(header: str | None, body: bytes, secret: str) -> Inbound | None:
+def receive(header: str | None, body: bytes, secret: str, now: datetime) -> Inbound | None:
     """The event in a webhook; ``None`` for one that is genuine but says nothing we act on.
+
+    The signature holds no time, so a copy stays genuine: what is older than :data:`STALE` is refused.
 
     Raises :class:`WebhookRefusedError`.
     """
@@ -75,12 +82,17 @@ def receive(header: str | None, body: bytes, secret: str) -> Inbound | None:
             "If PagerDuty sent it, the secret of its webhook subscription and ours differ."
         )
     try:
-        event = json.loads(body)["event"]
-        return _inbound(event)
+        event = _inbound(json.loads(body)["event"])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise WebhookRefusedError(
             f"the webhook is signed, but is not a v3 webhook ({type(error).__name__}); nothing was done"
         ) from None
+    if event is not None and not now - STALE <= event.at <= now + AHEAD:
+        raise WebhookRefusedError(
+            f"the webhook is signed, but says that it happened at {rfc3339(event.at)}; nothing was done. "
+            "If PagerDuty sent it just now, the clock of this machine is wrong."
+        )
+    return event
 
 
 def _inbound(event: dict[str, Any]) -> Inbound | None:

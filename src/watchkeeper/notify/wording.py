@@ -22,7 +22,12 @@ _MAX_LABELS = 30
 _MAX_LINKS = 10
 _MAX_HREF = 1000
 _MAX_STATES = 6
-_STATES = {Kind.TRIGGER: "FIRING", Kind.ACKNOWLEDGE: "ACKNOWLEDGED", Kind.RESOLVE: "RESOLVED"}
+_STATES = {
+    Kind.TRIGGER: "FIRING",
+    Kind.ACKNOWLEDGE: "ACKNOWLEDGED",
+    Kind.RESOLVE: "RESOLVED",
+    Kind.CHANGE: "CHANGE",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,10 @@
 """Opening the store, and the two ways into it: ``write`` (one at a time, durable) and ``read`` (a snapshot).
 
-Always true here: a write is committed whole and synced to disk (``synchronous=FULL``) before ``write()``
-returns, or not at all; writers take their lock at once (``BEGIN IMMEDIATE``), so none fails half way for want
-of it; readers never wait for writers (WAL); whatever goes wrong surfaces as a :class:`StoreError` that says
-what is still safe (tests/store/test_database.py).
+Always true here, on SQLite and on PostgreSQL: a write is committed whole and synced to disk before
+``write()`` returns, or not at all; writers take their lock at once (``BEGIN IMMEDIATE``, an advisory lock),
+so none fails half way for want of it, and what one reads stays true until it commits; readers never wait for
+writers; whatever goes wrong surfaces as a :class:`StoreError` that says what is still safe
+(tests/store/test_database.py, test_writers.py).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from watchkeeper.store import migrate
+from watchkeeper.store import migrate, postgresql
 from watchkeeper.store.clock import Clock, SystemClock
 from watchkeeper.store.errors import StoreCorruptError, StoreError, StoreMissingError, StoreReadOnlyError
 from watchkeeper.store.faults import busy, explain
@@ -38,6 +39,11 @@ class Store:
         self._writer = writer
         self._reader = reader
         self._held = threading.local()
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a database server."""
+        return None if "://" in self.place else Path(self.place)
 
     @property
     def read_only(self) -> bool:
@@ -97,11 +103,12 @@ class Store:
 def open_store(where: Path | str, clock: Clock | None = None) -> Store:
     """Open, and if need be create or upgrade, the store in the data directory ``where``.
 
-    A text with ``://`` is a database URL instead (``postgresql+psycopg://...``). Raises :class:`StoreError`.
+    A text with ``://`` is a database's URL instead (``postgresql://user@host/name``). Raises
+    :class:`StoreError`.
     """
     clock = clock or SystemClock()
-    if isinstance(where, str) and "://" in where:
-        return _open_url(make_url(where))
+    if isinstance(where, str) and postgresql.is_url(where):
+        return _open_url(postgresql.parse(where))
     path = Path(where) / FILE_NAME
     store = Store(str(path), _sqlite(path, "write"), _sqlite(path, "read"))
     try:
@@ -128,10 +135,10 @@ def open_existing(where: Path | str, *, write: bool = False) -> Store:
     Raises :class:`StoreMissingError` where there is none yet, and :class:`StoreError` for one that this
     version cannot read.
     """
-    if isinstance(where, str) and "://" in where:
-        url = make_url(where)
-        writer = create_engine(url, hide_parameters=True, pool_pre_ping=True) if write else None
-        store = Store(_shown(url), writer, _url_reader(url))
+    if isinstance(where, str) and postgresql.is_url(where):
+        url = postgresql.parse(where)
+        writer = postgresql.writer(url) if write else None
+        store = Store(postgresql.shown(url), writer, postgresql.reader(url))
     else:
         path = Path(where) / FILE_NAME
         if not path.exists() or path.stat().st_size == 0:
@@ -144,11 +151,28 @@ def open_existing(where: Path | str, *, write: bool = False) -> Store:
         store = Store(str(path), writer, _sqlite(path, "only-read"))
     try:
         with store.read() as connection:
-            migrate.require_head(migrate.current_revision(connection, store.place), store.place)
+            if connection.dialect.name == "postgresql":
+                postgresql.require_usable(connection, store.place, write=write)
+            revision = migrate.current_revision(connection, store.place)
+            if revision is None:
+                raise StoreMissingError(
+                    f"there is no store in {store.place} yet; `watchkeeper serve` makes one, "
+                    "--data or --store names another place"
+                )
+            migrate.require_head(revision, store.place)
     except BaseException:
         store.close()
         raise
     return store
+
+
+def open_copy(path: Path) -> Store:
+    """Open a SQLite file that is a copy of a store, of whatever revision, for reading.
+
+    Raises :class:`StoreError` for a file that is none.
+    """
+    _refuse_foreign_file(path)
+    return Store(str(path), None, _sqlite(path, "only-read"))
 
 
 def _migrate_sqlite(store: Store, path: Path) -> None:
@@ -167,27 +191,21 @@ def _migrate_sqlite(store: Store, path: Path) -> None:
 
 
 def _open_url(url: URL) -> Store:
-    place = _shown(url)
-    writer = create_engine(url, hide_parameters=True, pool_pre_ping=True)
-    store = Store(place, writer, _url_reader(url))
+    store = Store(postgresql.shown(url), postgresql.writer(url), postgresql.reader(url))
     try:
-        with store.write() as connection, migrate.advisory_lock(connection):
-            revision = migrate.current_revision(connection, place)
-            if revision != migrate.HEAD:
-                migrate.upgrade(connection, revision, place)
+        with store.read() as connection:
+            postgresql.require_usable(connection, store.place, write=True)
+            revision = migrate.current_revision(connection, store.place)
+        if revision != migrate.HEAD:
+            with store.write() as connection, postgresql.unhurried(connection):
+                # Another process may have been faster, as this one waited for the lock of all writers.
+                revision = migrate.current_revision(connection, store.place)
+                if revision != migrate.HEAD:
+                    migrate.upgrade(connection, revision, store.place)
     except BaseException:
         store.close()
         raise
     return store
-
-
-def _url_reader(url: URL) -> Engine:
-    options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    return create_engine(url, hide_parameters=True, pool_pre_ping=True, execution_options=options)
-
-
-def _shown(url: URL) -> str:
-    return url.set(password=None, query={}).render_as_string(hide_password=True)
 
 
 def _refuse_foreign_file(path: Path) -> None:

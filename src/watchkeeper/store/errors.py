@@ -34,5 +34,13 @@ class StoreBusyError(StoreError):
     """Another process held the store for longer than we wait."""
 
 
+class StoreUnreachableError(StoreError):
+    """No answer, or the connection broke: what was just being committed is there whole or not at all."""
+
+
+class BackupError(StoreError):
+    """A copy of the store cannot be made, or is not one that may be put in place."""
+
+
 class JournalError(StoreError):
     """An entry that the journal does not take."""

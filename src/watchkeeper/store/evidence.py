@@ -73,6 +73,59 @@ def clause_history(where: Connection | Store, clause: str, limit: int = 100) -> 
         return [_evidence(row) for row in conn.execute(query)]
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of evidence with all that an auditor asks of it; ``hash`` is its journal entry's."""
+
+    seq: int
+    at: datetime
+    clause: str
+    verdict: str
+    summary: str
+    kind: str
+    actor: str
+    subject: str
+    hash: str
+
+
+def between(conn: Connection, since: datetime, until: datetime, clause: str | None = None) -> Iterator[Piece]:
+    """All evidence from ``since`` to before ``until``, in the journal's order; of one clause, or of all."""
+    query = (
+        select(*_COLUMNS, journal.c.actor, journal.c.hash)
+        .select_from(journal_clauses.join(journal, journal.c.seq == journal_clauses.c.seq))
+        .where(journal.c.at >= since, journal.c.at < until)
+        .order_by(journal_clauses.c.seq, journal_clauses.c.clause)
+    )
+    if clause is not None:
+        query = query.where(journal_clauses.c.clause == clause)
+    for row in conn.execution_options(yield_per=1000).execute(query):
+        one = _evidence(row)
+        yield Piece(
+            one.seq, one.at, one.clause, one.verdict, one.summary, row.kind, row.actor, row.subject, row.hash
+        )
+
+
+def verdicts_at(conn: Connection, until: datetime) -> dict[str, Evidence]:
+    """The newest evidence before ``until`` of every clause that has any: as things stood then."""
+    newest = (
+        select(journal_clauses.c.clause, func.max(journal_clauses.c.seq).label("seq"))
+        .select_from(journal_clauses.join(journal, journal.c.seq == journal_clauses.c.seq))
+        .where(journal.c.at < until)
+        .group_by(journal_clauses.c.clause)
+        .subquery()
+    )
+    query = (
+        select(*_COLUMNS)
+        .select_from(newest)
+        .join(
+            journal_clauses,
+            (journal_clauses.c.seq == newest.c.seq) & (journal_clauses.c.clause == newest.c.clause),
+        )
+        .join(journal, journal.c.seq == newest.c.seq)
+    )
+    return {row.clause: _evidence(row) for row in conn.execute(query)}
+
+
 def _evidence(row: Any) -> Evidence:
     told = row.facts.get("summary") if isinstance(row.facts, dict) else None
     said = str(told or f"{row.kind}: {row.subject}")

@@ -15,6 +15,7 @@ from watchkeeper.store.errors import (
     StoreError,
     StoreFullError,
     StoreReadOnlyError,
+    StoreUnreachableError,
 )
 
 _SAFE = "This change was not written; everything recorded before it is safe."
@@ -26,17 +27,44 @@ def explain(error: DBAPIError | sqlite3.Error, place: str) -> StoreError:
     code = getattr(cause, "sqlite_errorcode", None)
     if code is not None:
         return _explain_sqlite(int(code) & 0xFF, getattr(cause, "sqlite_errorname", "error"), place)
-    state = getattr(cause, "sqlstate", None)
+    return _explain_postgresql(cause, getattr(cause, "sqlstate", None), place)
+
+
+def _explain_postgresql(cause: BaseException | None, state: str | None, place: str) -> StoreError:
+    """By SQLSTATE (PostgreSQL's appendix A); errors of the connection itself carry none, only libpq's words,
+    which name host, user and database and never a password."""
+    if state is None or state[:2] in ("08", "28", "3D") or state in _GONE:
+        return StoreUnreachableError(
+            f"the store {place} cannot be reached: {_one_line(cause)}. What was recorded before is safe, and "
+            "a change that was just being recorded is there whole or not at all. Check that the database "
+            "runs, the network, the user and its password; nothing needs to be restarted."
+        )
     if state == "53100":
         return _full(place)
     if state == "25006":
-        return _unwritable(place)
+        return StoreReadOnlyError(
+            f"the store {place} is read-only, as a replica is. {_SAFE} Name the primary database."
+        )
+    if state == "42501":
+        return StoreError(
+            f"the user of the store {place} lacks a permission ({_one_line(cause)}). {_SAFE} "
+            "Let that user own the database, or grant it what docs/operations.md lists."
+        )
     if state in ("55P03", "40P01", "57014"):
         return busy(place)
     return StoreError(
-        f"the store {place} failed ({type(cause).__name__}, SQLSTATE {state or 'none'}). {_SAFE} "
+        f"the store {place} failed ({type(cause).__name__}, SQLSTATE {state}). {_SAFE} "
         "See the database's own log, then try again."
     )
+
+
+_GONE = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03", "53300")
+"""Shut down, crashed, starting, dropped, idle for too long (twice), too many connections."""
+
+
+def _one_line(cause: BaseException | None) -> str:
+    said = " ".join(str(cause).split()) or type(cause).__name__
+    return said.partition(" DETAIL:")[0].partition(" Is the server running")[0].rstrip(".")
 
 
 def _explain_sqlite(code: int, name: str, place: str) -> StoreError:
@@ -68,7 +96,7 @@ def busy(place: str) -> StoreBusyError:
     """The error for a lock that did not come free in time."""
     return StoreBusyError(
         f"the store {place} was held by another writer for too long. {_SAFE} "
-        "Look for a stuck process that has the file open, then try again."
+        "Look for a stuck process that holds it, then try again."
     )
 
 

@@ -1,6 +1,6 @@
 """Brings a store's schema to this version, once, whoever starts first.
 
-Always true here: one process migrates at a time (a lock file beside a SQLite file, an advisory lock on
+Always true here: one process migrates at a time (a lock file beside a SQLite file, the lock of all writers on
 PostgreSQL); an upgrade is one transaction, so a failed one changes nothing; a schema that this version does
 not know is refused and left alone (tests/store/test_migrations.py).
 """
@@ -22,7 +22,6 @@ HEAD = "0010"
 """The revision that this version writes and reads (a test holds it to the newest module)."""
 
 LOCK_SECONDS = 60.0
-_ADVISORY_LOCK = 0x77617463686B6570  # "watchkep"
 
 
 def current_revision(connection: Connection, place: str) -> str | None:
@@ -35,7 +34,7 @@ def current_revision(connection: Connection, place: str) -> str | None:
         if tables:
             raise StoreCorruptError(
                 f"{place} is a database, but not one of Watchkeeper's (it holds {tables[0]!r}). "
-                "It was not touched; point --data at another directory."
+                "It was not touched; name another place with --data or --store."
             )
         return None
     revision: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -52,6 +51,11 @@ def require_head(revision: str | None, place: str) -> None:
             "It is intact; start `watchkeeper serve` of this version once, which brings it up to date."
         )
     raise newer(revision, place)
+
+
+def known(revision: str) -> bool:
+    """Whether this version can read, or bring up to date, a schema of that revision."""
+    return revision.isdecimal() and revision <= HEAD
 
 
 def newer(revision: str, place: str) -> StoreNewerError:
@@ -98,10 +102,3 @@ def file_lock(path: Path, clock: Clock, seconds: float = LOCK_SECONDS) -> Iterat
         yield
     finally:
         os.close(descriptor)
-
-
-@contextlib.contextmanager
-def advisory_lock(connection: Connection) -> Iterator[None]:
-    """Hold PostgreSQL's lock for our migrations until the transaction ends."""
-    connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-    yield

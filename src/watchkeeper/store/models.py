@@ -483,6 +483,8 @@ jobs = Table(
     "jobs",
     metadata,
     Column("name", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("schedule", Text, nullable=False),  # as one line: store/cron.py reads it back
     Column("due_at", UtcMicros, nullable=False),  # the next time it is to run
     Column("scheduled_at", UtcMicros, nullable=False),  # when due_at was set: shows a clock that went back
     Column("running_since", UtcMicros),
@@ -494,7 +496,7 @@ jobs = Table(
     Column("last_due", UtcMicros),
     Column("last_started_at", UtcMicros),
     Column("last_ended_at", UtcMicros),
-    Column("last_outcome", Text),  # done | failed | timed out | refused | lost
+    Column("last_outcome", Text),  # done | failed | timed out | stopped | lost
     Column("last_error", Text),
     Column("paused_by", Text),
     Index("ix_jobs_due_at", "due_at"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -80,6 +80,7 @@ def test_a_table_of_refs_and_a_table_of_labels_are_the_same(label_sets: list[Lab
     assert [store.intern(labels) for labels in back] == many.tolist()
 
 
+@example([named("m", a="\ud800")], [Matcher("a", MatchOp.REGEX, ".+")])
 @given(
     st.lists(LABELS, max_size=8),
     st.lists(

@@ -3,6 +3,7 @@
 from watchkeeper.console.api import (
     access,
     alerts,
+    changes,
     clauses,
     incident_changes,
     incident_runs,
@@ -19,6 +20,7 @@ API = (
     incidents,
     incident_changes,
     incident_runs,
+    changes,
     silences,
     oncall,
     journal,

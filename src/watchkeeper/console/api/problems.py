@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from watchkeeper.access.models import AccessError, ThrottledError
 from watchkeeper.incidents.models import ConflictError, IncidentError, NoSuchIncidentError, RefusedError
+from watchkeeper.launches.changes import ChangeError
 from watchkeeper.monitoring.silences import SilenceError
 from watchkeeper.oncall.overrides import OnCallError
 from watchkeeper.runbook.models.quantities import BadQuantityError
@@ -72,5 +73,5 @@ def refusing(status: int = 400) -> Iterator[None]:
         raise HTTPException(404, str(error)) from None
     except (ConflictError, RefusedError) as error:
         raise HTTPException(409, str(error)) from None
-    except (AccessError, IncidentError, OnCallError, SilenceError, BadQuantityError) as error:
+    except (AccessError, ChangeError, IncidentError, OnCallError, SilenceError, BadQuantityError) as error:
         raise HTTPException(status, str(error)) from None

@@ -28,6 +28,7 @@ SCOPES = {
     Scope.READ: "see everything that pages show, and the calendar feed",
     Scope.METRICS: "query metrics, as Grafana does",
     Scope.RESPOND: "acknowledge, silence, stand in",
+    Scope.CHANGES: "tell of deploys and other changes",
     Scope.ADMIN: "make users and tokens",
 }
 DAYS = (7, 30, 90, 365)

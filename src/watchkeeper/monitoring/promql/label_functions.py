@@ -16,7 +16,7 @@ from watchkeeper.monitoring.promql.evaluation import Evaluation, VectorNode, Wor
 from watchkeeper.monitoring.promql.projection import Rewriting
 from watchkeeper.monitoring.promql.result import EvaluationError
 from watchkeeper.monitoring.promql.vector import Grid, Vector, merged
-from watchkeeper.monitoring.regex import RegexError, compile_anchored
+from watchkeeper.monitoring.regex import RegexError, compile_anchored, fullmatch
 
 Rewrite = Callable[[Labels], tuple[Labels, bool]]
 _REFERENCE = re.compile(r"\$(?:\$|(?P<name>[0-9A-Za-z_]+)|\{(?P<braced>[0-9A-Za-z_]+)\})")
@@ -56,7 +56,7 @@ def replacing(target: str, template: str, source: str, pattern: str) -> Rewrite:
 
     def rewrite(labels: Labels) -> tuple[Labels, bool]:
         values = dict(labels)
-        match = regex.fullmatch(values.get(source, ""))
+        match = fullmatch(regex, values.get(source, ""))
         if match is None:
             return labels, False
         values[target] = "".join(

@@ -27,6 +27,8 @@ class PagerDuty(Part):
     timeout: Duration = Duration("10s")
     webhook_secret: Secret | None = None
     """Signs the webhooks that PagerDuty sends back (acknowledged, resolved by a person)."""
+    change_events: bool = True
+    """Whether changes of the platform are told as change events, which wake nobody."""
 
 
 class Webhook(Part):

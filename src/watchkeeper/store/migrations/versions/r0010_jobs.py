@@ -15,6 +15,8 @@ def upgrade() -> None:
     op.create_table(
         "jobs",
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("title", sa.Text(), nullable=False),
+        sa.Column("schedule", sa.Text(), nullable=False),
         sa.Column("due_at", MOMENT, nullable=False),
         sa.Column("scheduled_at", MOMENT, nullable=False),
         sa.Column("running_since", MOMENT),

@@ -1,0 +1,1 @@
+"""The launches section: the changes of the platform, told by whoever makes them."""
