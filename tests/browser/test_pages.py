@@ -15,6 +15,7 @@ PAGES = {
     "alerts": "/alerts",
     "alerts-history": "/alerts?state=history",
     "incidents": "/incidents",
+    "incident-figures": "/incidents/figures",
     "signal": "/signals/api/error-rate",
     "explore": "/explore?query=rate(http_requests_total[1m])&range=15m",
     "targets": "/targets",

@@ -55,10 +55,11 @@ def test_an_alert_says_how_bad_it_is_what_it_breaks_and_what_to_do(on: Grounds) 
     put(on, PAGE, "f1", clause="monitoring.api.error-rate.page", group_key="k1")
     tell(on, PAGE, "f1", "k1")
     with on.store.write() as conn:
-        facts = {"summary": "runbook abc is in force"}
-        journal.append(conn, NOW - timedelta(hours=2), "runbook.loaded", "person:ada", "runbook", facts)
-        journal.append(conn, NOW - timedelta(hours=40), "runbook.loaded", "person:ada", "runbook", {
-            "summary": "too long ago"})  # fmt: skip
+        for hours, digest in ((50, "x"), (40, "y"), (2, "z")):
+            said = "runbook abc is in force" if digest == "z" else "too long ago"
+            facts = {"summary": said, "digest": digest}
+            at = NOW - timedelta(hours=hours)
+            journal.append(conn, at, "runbook.loaded", "person:ada", "runbook", facts)
     text = shown(on, "/alerts/f1").body.decode()
     assert "7.2 %, page above 5% over 2 minutes" in text
     assert 'href="/clauses/monitoring.api.error-rate.page"' in text

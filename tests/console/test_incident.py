@@ -28,6 +28,8 @@ from tests.console.incident_ground import (
 from watchkeeper.access.models import Role
 from watchkeeper.incidents import reading, service
 from watchkeeper.incidents.models import Incident, Status
+from watchkeeper.launches import changes as launches
+from watchkeeper.launches.changes import Change
 from watchkeeper.store import journal
 
 MARKUP = "<script>alert(1)</script>"
@@ -66,8 +68,11 @@ def test_the_first_screen_says_what_is_broken_who_leads_which_clock_runs_and_wha
     burning(on)
     paged(on, ago=timedelta(minutes=4, seconds=30))
     with on.store.write() as conn:
-        facts = {"summary": "runbook abc is in force"}
-        journal.append(conn, NOW - timedelta(hours=2), "runbook.loaded", "person:ada", "runbook", facts)
+        at = NOW - timedelta(hours=2)
+        deploy = Change("d1", "deploy", "Faster uploads", at, "ci", service="api", version="1.42")
+        launches.record(conn, NOW, deploy)
+        old = Change("d0", "deploy", "long ago", NOW - timedelta(hours=40), "ci", service="api")
+        launches.record(conn, NOW, old)
     html = site.page("/incidents/1")
     said = flat(html)
     assert "<h1>HTTP error rate is 7.2 %, above 5 %</h1>" in html
@@ -76,7 +81,9 @@ def test_the_first_screen_says_what_is_broken_who_leads_which_clock_runs_and_wha
     assert "is-warn-clock" in html  # 80 % of five minutes are gone
     assert re.search(r'data-as="left">0:30 left<', html)
     assert primaries(html) == ["Acknowledge"]
-    assert "runbook abc is in force" in said
+    assert "api 1.42: Faster uploads" in said
+    assert "same service" in said
+    assert "long ago" not in said
     assert "2 h before" in said
     assert "7.2 %" in said and "error rate (5xx)" in said  # noqa: PT018 - the signal's tile
 

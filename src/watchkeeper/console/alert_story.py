@@ -14,6 +14,8 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from watchkeeper.incidents import reading
+from watchkeeper.launches import changes as launches
+from watchkeeper.launches.changes import Recent
 from watchkeeper.monitoring import alert_list
 from watchkeeper.monitoring.alert_list import Listed
 from watchkeeper.store import journal
@@ -22,9 +24,6 @@ from watchkeeper.store.models import outbox
 ENTRIES = 200
 DELIVERIES = 100
 EPISODES = 20
-CHANGES = ("runbook.*",)
-"""Kinds of journal entries that say that something was changed."""
-CHANGES_IN_WORDS = "changes of the runbook"
 BEFORE = timedelta(hours=24)
 AFTER = timedelta(hours=1)
 """What receivers say of an alert that is over comes a little later."""
@@ -55,7 +54,7 @@ class Story:
     alert: Listed
     timeline: tuple[journal.Entry, ...]
     told: tuple[Delivery, ...]
-    changes: tuple[journal.Entry, ...]
+    changes: tuple[Recent, ...]
     changes_since: datetime
     lives: tuple[tuple[str, datetime], ...]
     incident: int | None = None
@@ -76,17 +75,14 @@ def read(conn: Connection, fingerprint: str, episode: str, now: datetime) -> Sto
         entry for entry in journal.entries(conn, wanted, ENTRIES) if entry.facts.get("episode") in own
     )
     since = begin - BEFORE
-    changes = [
-        entry
-        for kind in CHANGES
-        for entry in journal.entries(conn, journal.Filter(kind=kind, since=since, until=end), ENTRIES)
-    ]
+    told = launches.recent(conn, begin, BEFORE / timedelta(hours=1))
+    changes = tuple(one for one in told if end is None or one.at <= end)
     lives = [(str(entry.facts.get("episode", "")), entry.at) for entry in ends]
     return Story(
         alert=_with_acknowledgement(alert, timeline),
         timeline=timeline,
         told=_told(conn, _keys(conn, alert, begin, timeline)),
-        changes=tuple(sorted(changes, key=lambda entry: entry.seq, reverse=True)),
+        changes=changes,
         changes_since=since,
         lives=tuple(life for life in lives if life[0] != alert.episode),
         incident=reading.of_alert(conn, fingerprint),

@@ -19,6 +19,8 @@ from watchkeeper.console.picture import Picture
 from watchkeeper.console.policy import Policy
 from watchkeeper.incidents import lifecycle, reading, records
 from watchkeeper.incidents.models import Author, Countdown, Incident, JoinedAlert, Story, TimelineEntry
+from watchkeeper.launches import changes as launches
+from watchkeeper.launches.changes import Recent
 from watchkeeper.playbooks import reading as runs
 from watchkeeper.playbooks.reading import RunView
 from watchkeeper.runbook.models.playbooks import Playbook
@@ -27,8 +29,6 @@ from watchkeeper.store import journal
 from watchkeeper.store.journal import Entry, Filter
 
 BEFORE = timedelta(hours=24)
-CHANGES = ("runbook.loaded", "maintenance.*", "silence.*")
-"""Kinds of journal entries that say that something was changed."""
 MOST_CHANGES = 200
 MOST_RUNS = 5
 
@@ -141,22 +141,30 @@ def next_clock(conn: Connection, runbook: Runbook, incident: Incident) -> Countd
 
 def changes(conn: Connection, now: datetime, incident: Incident) -> tuple[Change, ...]:
     """What was changed from 24 hours before it was detected until it was over, nearest first."""
-    begin = incident.detected_at
-    since, until = begin - BEFORE, incident.resolved_at or now
-    entries = [
-        entry
-        for kind in CHANGES
-        for entry in journal.entries(conn, Filter(kind=kind, since=since, until=until), MOST_CHANGES)
-    ]
-    found = [_of_entry(entry) for entry in entries]
+    begin, until = incident.detected_at, incident.resolved_at or now
+    told = launches.recent(conn, begin, BEFORE / timedelta(hours=1))
+    found = [_of_change(one, incident) for one in told if one.at <= until]
+    silenced = Filter(kind="silence.*", since=begin - BEFORE, until=until)
+    found += [_of_entry(entry) for entry in journal.entries(conn, silenced, MOST_CHANGES)]
     found.sort(key=lambda one: abs(one.at - begin))
     return tuple(found[:MOST_CHANGES])
 
 
+def _of_change(one: Recent, incident: Incident) -> Change:
+    near = one.service is not None and one.service == incident.service
+    what = " ".join(part for part in (one.service, one.version) if part)
+    title = f"{what}: {one.title}" if what else one.title
+    return Change(one.at, one.kind, title, _name(one.by), one.url or "", one.seq, near)
+
+
 def _of_entry(entry: Entry) -> Change:
-    kind, _, name = entry.actor.partition(":")
     title = str(entry.facts.get("summary") or entry.kind)
-    return Change(entry.at, entry.kind.partition(".")[0], title, name or kind, "", entry.seq)
+    return Change(entry.at, entry.kind.partition(".")[0], title, _name(entry.actor), "", entry.seq)
+
+
+def _name(actor: str) -> str:
+    kind, _, name = actor.partition(":")
+    return name or kind
 
 
 def signals(picture: Picture, alerts: Iterable[JoinedAlert]) -> tuple[Signal, ...]:

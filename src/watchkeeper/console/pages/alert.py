@@ -217,7 +217,6 @@ def _context(story: Story, rule: CompiledRule | None, policy: Policy | None) -> 
         "playbook": playbook,
         "playbook_id": rule.playbook if rule else None,
         "silence_address": silence_address(alert),
-        "changes_in_words": alert_story.CHANGES_IN_WORDS,
         "longest_note": LONGEST_NOTE,
         "is_link": lambda text: str(text).startswith(("http://", "https://")) and len(text) <= 2000,
     }

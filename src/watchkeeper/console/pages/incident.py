@@ -170,7 +170,7 @@ def _context(picture: Picture, found: Look, view: Show) -> dict[str, Any]:
             }
             for one in found.changes
         ],
-        "changes_hint": "Looked at: changes of the runbook, maintenance and silences.",
+        "changes_hint": "Looked at: told changes (POST /api/changes), the runbook, maintenance, silences.",
         "other_incidents": found.others,
         "playbooks": found.playbooks,
         "runs": found.runs,
