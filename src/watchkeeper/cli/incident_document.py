@@ -17,6 +17,7 @@ from watchkeeper.cli.incident_store import (
     Number,
     OverlayOption,
     RunbookOption,
+    StoreOption,
     act_as,
     end_of_day,
     policy,
@@ -42,6 +43,7 @@ def write(
     text: Annotated[str, typer.Argument(help="Markdown; - reads standard input.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -55,7 +57,7 @@ def write(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.write_section(conn, now, book, number, by, section, written)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"written: {section} of incident {number}")
 
 
@@ -65,6 +67,7 @@ def pick(
     out: Annotated[bool, typer.Option("--out", help="It is no key event.")] = False,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -74,7 +77,7 @@ def pick(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return (service.unpick_event if out else service.pick_event)(conn, now, book, number, by, entry)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"entry {entry} {'does not stand' if out else 'stands'} in the document of incident {number}")
 
 
@@ -85,6 +88,7 @@ def rate(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -104,7 +108,7 @@ def rate(
             service.rate_alert(conn, now, book, *args, useful=rating == "useful", note=note)
         return len(meant)
 
-    say(f"rated {rating}: {act_as(change, person, data, runbook, overlay)} episode(s) of {alert}")
+    say(f"rated {rating}: {act_as(change, person, data, store_url, runbook, overlay)} episode(s) of {alert}")
 
 
 @followup.command("add")
@@ -118,6 +122,7 @@ def followup_add(
     url: Annotated[str | None, typer.Option("--url", help="Where it is tracked.")] = None,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -129,7 +134,7 @@ def followup_add(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Any:
         return service.add_follow_up(conn, now, book, number, by, title, owner=owner, due_on=until, url=url)
 
-    say(f"follow-up {act_as(change, person, data, runbook, overlay).id}: {title}")
+    say(f"follow-up {act_as(change, person, data, store_url, runbook, overlay).id}: {title}")
 
 
 @followup.command("done")
@@ -138,6 +143,7 @@ def followup_done(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -147,7 +153,7 @@ def followup_done(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Any:
         return service.complete_follow_up(conn, now, book, number, by, note)
 
-    done = act_as(change, person, data, runbook, overlay)
+    done = act_as(change, person, data, store_url, runbook, overlay)
     say(f"follow-up {number} is done, by {done.done_by}")
 
 
@@ -155,14 +161,15 @@ def document(
     number: Number,
     key_events: Annotated[bool, typer.Option("--key-events", help="Without the whole timeline.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
     """The incident document, as Markdown."""
     from watchkeeper.incidents import reading
 
-    book = policy(runbook, overlay, data)
-    with reading_store(data) as (conn, now):
+    book = policy(runbook, overlay, data, store_url)
+    with reading_store(data, store_url) as (conn, now):
         typer.echo(reading.document_of(conn, now, book, number, whole=not key_events), nl=False)
 
 
@@ -170,6 +177,7 @@ def figures(
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="How far back.")] = 366,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Times to detect, acknowledge, mitigate, resolve; how useful pages were; by service and quarter."""
     import dataclasses
@@ -177,7 +185,7 @@ def figures(
 
     from watchkeeper.incidents import reading, wording
 
-    with reading_store(data) as (conn, now):
+    with reading_store(data, store_url) as (conn, now):
         found = reading.figures_since(conn, now - timedelta(days=days))
     if as_json:
         say_json([{**dataclasses.asdict(one), "useful_ratio": one.useful_ratio} for one in found])

@@ -40,6 +40,7 @@ def act_as(
     act: Callable[[Connection, datetime, Runbook, Author], Any],
     person: str | None,
     data: Path | None,
+    store_url: str | None,
     runbook: Path | None,
     overlay: Path | None,
 ) -> Any:
@@ -50,22 +51,22 @@ def act_as(
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_existing
 
-    book = policy(runbook, overlay, data)
+    book = policy(runbook, overlay, data, store_url)
     by = Author.person(person or getpass.getuser())
-    with sentences(), open_existing(state(data, None), write=True) as store, store.write() as conn:
+    with sentences(), open_existing(state(data, store_url), write=True) as store, store.write() as conn:
         return act(conn, SystemClock().now(), book, by)
 
 
 @contextmanager
-def reading_store(data: Path | None) -> Iterator[tuple[Connection, datetime]]:
+def reading_store(data: Path | None, store_url: str | None) -> Iterator[tuple[Connection, datetime]]:
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_existing
 
-    with sentences(), open_existing(state(data, None)) as store, store.read() as conn:
+    with sentences(), open_existing(state(data, store_url)) as store, store.read() as conn:
         yield conn, SystemClock().now()
 
 
-def policy(runbook: Path | None, overlay: Path | None, data: Path | None) -> Runbook:
+def policy(runbook: Path | None, overlay: Path | None, data: Path | None, store_url: str | None) -> Runbook:
     """The runbook, or the copy that was in force last, where the file cannot be used."""
     from watchkeeper.app import inforce
     from watchkeeper.app.policy import load_policy
@@ -73,7 +74,7 @@ def policy(runbook: Path | None, overlay: Path | None, data: Path | None) -> Run
     from watchkeeper.runbook.errors import RunbookError
 
     with sentences():
-        settings = read_settings(runbook, overlay, data_directory(data))
+        settings = read_settings(runbook, overlay, data_directory(data, store_url), store=store_url)
         try:
             return load_policy(settings).runbook
         except RunbookError:

@@ -18,6 +18,7 @@ from watchkeeper.cli.incident_store import (
     Number,
     OverlayOption,
     RunbookOption,
+    StoreOption,
     act_as,
     policy,
     reading_store,
@@ -48,12 +49,13 @@ def list_(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list of incidents.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """The incidents that are not closed, newest first."""
     from watchkeeper.incidents import reading, wording
     from watchkeeper.incidents.models import State
 
-    with reading_store(data) as (conn, _):
+    with reading_store(data, store_url) as (conn, _):
         states = None if everything else (State.OPEN, State.MITIGATED, State.RESOLVED)
         found = reading.listed(conn, states=states, limit=200)
     if as_json:
@@ -68,14 +70,15 @@ def show(
     number: Number,
     timeline: Annotated[bool, typer.Option("--timeline", help="Everything that happened, too.")] = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
     """One incident: what is next, which clock runs out, what is missing."""
     from watchkeeper.incidents import reading, wording
 
-    book = policy(runbook, overlay, data)
-    with reading_store(data) as (conn, now):
+    book = policy(runbook, overlay, data, store_url)
+    with reading_store(data, store_url) as (conn, now):
         lines = wording.story_lines(reading.story(conn, now, book, number), now)
         if timeline:
             for one in reading.timeline_of(conn, number):
@@ -93,6 +96,7 @@ def open_(
     impact: Annotated[str, typer.Option("--impact", help="What customers feel.")] = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -104,7 +108,7 @@ def open_(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return doing.open_by_hand(conn, now, book, by, title, **given)  # type: ignore[arg-type]
 
-    done = act_as(change, person, data, runbook, overlay)
+    done = act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {done.id}: {done.title}; {done.commander} leads it")
 
 
@@ -114,6 +118,7 @@ def ack(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -124,7 +129,7 @@ def ack(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.acknowledge(conn, now, book, number, by, acknowledge_alerts, note)
 
-    done = act_as(change, person, data, runbook, overlay)
+    done = act_as(change, person, data, store_url, runbook, overlay)
     say(f"{done.acknowledged_by} has incident {number}")
 
 
@@ -135,6 +140,7 @@ def severity_(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -144,7 +150,7 @@ def severity_(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.set_severity(conn, now, book, number, by, severity, note=note)
 
-    say(f"incident {number} is {act_as(change, person, data, runbook, overlay).severity}")
+    say(f"incident {number} is {act_as(change, person, data, store_url, runbook, overlay).severity}")
 
 
 @app.command("assign")
@@ -154,6 +160,7 @@ def assign(
     who: Annotated[str, typer.Argument(metavar="PERSON", help="A name; '' for nobody.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -168,7 +175,7 @@ def assign(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.assign(conn, now, book, number, by, Role(role), who)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"{role} of incident {number}: {who or 'nobody'}")
 
 
@@ -185,6 +192,7 @@ def update(
     preview: Annotated[bool, typer.Option("--preview", help="Only show who would be told what.")] = False,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -197,8 +205,8 @@ def update(
         raise typer.BadParameter(f"one of {', '.join(known)}", param_hint="STATUS")
     given: dict[str, Any] = {"status": Status(status), "impact": impact, "eta": eta, "note": note}
     if preview:
-        book = policy(runbook, overlay, data)
-        with reading_store(data) as (conn, now):
+        book = policy(runbook, overlay, data, store_url)
+        with reading_store(data, store_url) as (conn, now):
             for one in service.preview(book, reading.one(conn, number), now, **given):
                 ways = ", ".join(way.to or way.receiver for way in one.recipients) or "nobody"
                 say(f"{one.title} ({ways}):")
@@ -208,7 +216,7 @@ def update(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Any:
         return service.post_update(conn, now, book, number, by, to=to, **given)
 
-    done = act_as(change, person, data, runbook, overlay)
+    done = act_as(change, person, data, store_url, runbook, overlay)
     ways = ", ".join(way.to or way.receiver for way in done.told) or "nobody: no receiver leads to them"
     say(f"told: {ways}")
 
@@ -219,6 +227,7 @@ def mitigate(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -228,7 +237,7 @@ def mitigate(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.mitigate(conn, now, book, number, by, note)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {number} is mitigated")
 
 
@@ -241,6 +250,7 @@ def resolve(
     note: NoteOption = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -250,7 +260,7 @@ def resolve(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.resolve(conn, now, book, number, by, override=override, note=note)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {number} is resolved; its document waits to be closed")
 
 
@@ -259,6 +269,7 @@ def close(
     number: Number,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -268,7 +279,7 @@ def close(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.close(conn, now, book, number, by)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {number} is closed")
 
 
@@ -278,6 +289,7 @@ def reopen(
     reason: Annotated[str, typer.Option("--reason", help="What shows that it is not over.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -287,7 +299,7 @@ def reopen(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.reopen(conn, now, book, number, by, reason)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {number} is open again")
 
 
@@ -297,6 +309,7 @@ def merge(
     into: Annotated[int, typer.Option("--into", min=1, help="The incident that it is part of.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -306,7 +319,7 @@ def merge(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Incident:
         return service.merge(conn, now, book, number, by, into)
 
-    act_as(change, person, data, runbook, overlay)
+    act_as(change, person, data, store_url, runbook, overlay)
     say(f"incident {number} is part of incident {into}")
 
 
@@ -319,6 +332,7 @@ def split(
     ],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -335,7 +349,7 @@ def split(
         chosen = [(one.fingerprint, one.episode) for one in meant]
         return service.split(conn, now, book, number, by, chosen, title)
 
-    say(f"incident {act_as(change, person, data, runbook, overlay).id}: {title}")
+    say(f"incident {act_as(change, person, data, store_url, runbook, overlay).id}: {title}")
 
 
 @app.command("waive")
@@ -345,6 +359,7 @@ def waive(
     reason: Annotated[str, typer.Option("--reason", help="Why it need not be kept.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
     runbook: RunbookOption = None,
     overlay: OverlayOption = None,
 ) -> None:
@@ -354,4 +369,4 @@ def waive(
     def change(conn: Connection, now: datetime, book: Runbook, by: Author) -> Any:
         return service.waive_deadline(conn, now, book, number, by, deadline, reason)
 
-    say(f"waived: {act_as(change, person, data, runbook, overlay).title}")
+    say(f"waived: {act_as(change, person, data, store_url, runbook, overlay).title}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from watchkeeper.cli.places import DATA_HELP, data_directory, state
+from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory, state
 from watchkeeper.cli.playbook_view import head, plain, plain_lines, plan_table, question, step_lines
 
 if TYPE_CHECKING:
@@ -82,6 +82,7 @@ def run(
     run_id: Annotated[str | None, typer.Option("--id", help="The run's id: with it, it starts once.")] = None,
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Start a playbook. The role ``work`` of ``watchkeeper serve`` carries it out."""
     from watchkeeper.playbooks import starting
@@ -94,7 +95,7 @@ def run(
             typer.echo("nothing was changed")
             return
         started = _write(
-            data,
+            state(data, store_url),
             lambda conn, now: starting.start(conn, now, book, name, given, _person(person), subject, run_id),
         )
         woken = _wake(data)
@@ -104,7 +105,7 @@ def run(
             "nothing carries out runs here now; `watchkeeper serve` does, from where it stands", err=True
         )
     if follow:
-        _follow(data, started)
+        _follow(state(data, store_url), started)
 
 
 @app.command("runs")
@@ -113,12 +114,13 @@ def runs(
     playbook: Annotated[str | None, typer.Option("--playbook", help="Only those of one playbook.")] = None,
     as_json: JsonOption = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """The newest runs, and what they wait for."""
     from watchkeeper.playbooks import reading
 
     with _sentences():
-        found = _read(data, lambda conn: reading.runs(conn, live=live, playbook=playbook))
+        found = _read(state(data, store_url), lambda conn: reading.runs(conn, live=live, playbook=playbook))
     if as_json:
         _json([_fields(one) for one in found])
         return
@@ -135,10 +137,11 @@ def status(
     run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run's id.")],
     as_json: JsonOption = False,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """One run: each step, what came of it, and what is asked."""
     with _sentences():
-        found = _run(data, run_id)
+        found = _run(state(data, store_url), run_id)
     if as_json:
         _json(_fields(found))
         return
@@ -158,13 +161,14 @@ def answer(
     ] = "",
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Answer what a step asks. Whoever may write to the data directory may answer everything."""
     from watchkeeper.playbooks import answers
 
     with _sentences():
         words = _write(
-            data,
+            state(data, store_url),
             lambda conn, now: answers.answer(
                 conn, now, run_id, step, verdict.value, _person(person), note, role="admin"
             ),
@@ -179,12 +183,16 @@ def abort(
     reason: Annotated[str, typer.Option("--reason", help="Why; it stands in the journal.")],
     person: AsOption = None,
     data: DataOption = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Stop a run, and take back what it did: the undo of each step, last first."""
     from watchkeeper.playbooks import starting
 
     with _sentences():
-        new = _write(data, lambda conn, now: starting.abort(conn, now, run_id, _person(person), reason))
+        new = _write(
+            state(data, store_url),
+            lambda conn, now: starting.abort(conn, now, run_id, _person(person), reason),
+        )
         _wake(data)
     typer.echo(f"run {run_id} " + ("is being aborted" if new else "was being aborted already"))
 
@@ -238,7 +246,7 @@ def _print_plan(planned: tuple[Planned, ...]) -> None:
     Console(soft_wrap=False).print(plan_table(planned))
 
 
-def _follow(data: Path | None, run_id: str) -> None:
+def _follow(place: Path | str, run_id: str) -> None:
     """Print what changes until the run is over; the exit code is 1 where it did not end well."""
     from watchkeeper.playbooks.models import RunState
     from watchkeeper.store.clock import SystemClock
@@ -246,7 +254,7 @@ def _follow(data: Path | None, run_id: str) -> None:
     told: set[tuple[Any, ...]] = set()
     while True:
         with _sentences():
-            found = _run(data, run_id)
+            found = _run(place, run_id)
         for step in (*found.steps, *found.undos):
             seen = (step.id, step.undo, step.state, step.attempts, step.question)
             if step.state.value != "pending" and seen not in told:
@@ -260,28 +268,28 @@ def _follow(data: Path | None, run_id: str) -> None:
         SystemClock().sleep(FOLLOW_SECONDS)
 
 
-def _run(data: Path | None, run_id: str) -> RunView:
+def _run(place: Path | str, run_id: str) -> RunView:
     from watchkeeper.playbooks import reading
     from watchkeeper.playbooks.starting import UnknownRunError
 
-    found: RunView | None = _read(data, lambda conn: reading.run(conn, run_id))
+    found: RunView | None = _read(place, lambda conn: reading.run(conn, run_id))
     if found is None:
         raise UnknownRunError(f"there is no run {run_id!r}; `watchkeeper playbook runs` lists them")
     return found
 
 
-def _read(data: Path | None, look: Callable[[Connection], Any]) -> Any:
+def _read(place: Path | str, look: Callable[[Connection], Any]) -> Any:
     from watchkeeper.store.database import open_existing
 
-    with open_existing(state(data, None)) as store, store.read() as conn:
+    with open_existing(place) as store, store.read() as conn:
         return look(conn)
 
 
-def _write(data: Path | None, change: Callable[[Connection, datetime], Any]) -> Any:
+def _write(place: Path | str, change: Callable[[Connection, datetime], Any]) -> Any:
     from watchkeeper.store.clock import SystemClock
     from watchkeeper.store.database import open_existing
 
-    with open_existing(state(data, None), write=True) as store, store.write() as conn:
+    with open_existing(place, write=True) as store, store.write() as conn:
         return change(conn, SystemClock().now())
 
 
