@@ -17,7 +17,6 @@ from watchkeeper.cli.incident_store import (
     Number,
     OverlayOption,
     RunbookOption,
-    StoreOption,
     act_as,
     end_of_day,
     policy,
@@ -25,6 +24,7 @@ from watchkeeper.cli.incident_store import (
     say,
     say_json,
 )
+from watchkeeper.cli.places import StoreOption
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -18,13 +18,13 @@ from watchkeeper.cli.incident_store import (
     Number,
     OverlayOption,
     RunbookOption,
-    StoreOption,
     act_as,
     policy,
     reading_store,
     say,
     say_json,
 )
+from watchkeeper.cli.places import StoreOption
 
 if TYPE_CHECKING:
     from datetime import datetime
