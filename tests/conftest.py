@@ -6,6 +6,7 @@ One that is about files says so, with ``tests.postgresql.sqlite_only``.
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,9 +29,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that all tests of a run share; it starts when the first asks for it."""
-    server = Server(tmp_path_factory.mktemp("postgresql"))
+def postgresql() -> Iterator[Server]:
+    """A server that all tests of a run share; it starts when the first asks for it.
+
+    Not in pytest's own directory: every run of pytest closes that to others, such as the server's user.
+    """
+    server = Server(Path(tempfile.mkdtemp(prefix="watchkeeper-postgresql-")))
     try:
         yield server
     finally:
