@@ -15,6 +15,7 @@ from watchkeeper.app.responding import BATCH, acknowledge_alerts
 from watchkeeper.incidents import alerting, joining, reading, service
 from watchkeeper.incidents.joining import Firing
 from watchkeeper.incidents.models import Action, RefusedError, State, Status
+from watchkeeper.store.errors import StoreFullError
 
 
 @pytest.fixture
@@ -209,7 +210,6 @@ def test_a_defect_met_in_one_alert_keeps_no_other_from_its_incident(
     for name in ("one", "two", "three"):
         watch.fire(name, service=name)
     monkeypatch.setattr(alerting, "decide", decide)
-    monkeypatch.setattr(alerting, "concerns", lambda *_: True)
     assert watch.look() == 2
     assert [one.facts["service"] for one in watch.entries("incident.opened")] == ["one", "three"]
     assert "because of a defect" in caplog.text
@@ -225,3 +225,35 @@ def test_a_storm_is_taken_in_many_at_a_time_and_each_alert_once(watch: Watch) ->
     assert watch.look() == 0
     assert len(watch.entries("incident.opened")) == 1
     assert len(watch.story().alerts) == BATCH + 7
+
+
+def test_without_the_section_nothing_is_anybodys_incident_later_on(watch: Watch) -> None:
+    whole = watch.runbook
+    watch.responding.use(whole.model_copy(update={"incidents": None}))
+    watch.look()
+    watch.fire()
+    watch.look()
+    watch.end()
+    watch.responding.use(whole)
+    assert watch.look() == 0
+    assert watch.look() == 0
+    watch.fire("two")
+    assert watch.look() == 1
+
+
+def test_a_clock_step_that_could_not_be_written_is_made_good_at_the_next_look(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.open(severity="SEV-1")
+    watch.look()
+    watch.clock.jump(3600)
+
+    def full(*_: Any) -> int:
+        raise StoreFullError("the disk is full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("watchkeeper.store.deadlines.passed_over", full)
+        with pytest.raises(StoreFullError):
+            watch.look()
+    watch.look()
+    assert watch.evidence("update") == []

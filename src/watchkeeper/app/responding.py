@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from watchkeeper.app.escalating import escalating_rota
 from watchkeeper.incidents import alerting, clocks, records, reminding
@@ -79,23 +79,37 @@ class Responding:
 
     def look(self) -> int:
         """Take in what happened since the last look, and judge the deadlines; how much that changed."""
-        runbook = self._runbook
+        runbook, changed = self._runbook, 0
         self._mind_the_clock()
-        changed = 0
-        if runbook.incidents is not None:
-            changed = self._join(runbook, self._follow(runbook))
+        try:
+            changed = self._alerts(runbook)
+        except StoreError:
+            raise
+        except Exception:
+            # A defect met in an alert must not keep the deadlines from being judged.
+            log.exception("alerts have no incidents for now, because of a defect of Watchkeeper")
         return changed + self._tick(runbook)
+
+    def _alerts(self, runbook: Runbook) -> int:
+        if runbook.incidents is not None:
+            return self._join(runbook, self._follow(runbook))
+        with self._store.read() as conn:
+            kept = _cursor(conn)
+        if kept is not None:  # what happens until the runbook has the section again is nobody's incident
+            with self._store.write() as conn:
+                conn.execute(delete(section_state).where(*_MINE))
+        return 0
 
     def _mind_the_clock(self) -> None:
         """A clock that was set forward has not used anybody's time."""
         now, ticks = self._clock.now(), self._clock.monotonic()
-        before, self._looked = self._looked, (now, ticks)
-        if before is None:
-            return
-        step = (now - before[0]) - timedelta(seconds=ticks - before[1])
-        if step > CLOCK_STEP:
-            with self._store.write() as conn:
-                deadlines.passed_over(conn, now, step)
+        if self._looked is not None:
+            step = (now - self._looked[0]) - timedelta(seconds=ticks - self._looked[1])
+            if step > CLOCK_STEP:
+                with self._store.write() as conn:
+                    deadlines.lock(conn)
+                    deadlines.passed_over(conn, now, step)
+        self._looked = (now, ticks)
 
     def _follow(self, runbook: Runbook) -> int:
         """Read the journal on from where it was read to."""
@@ -111,7 +125,7 @@ class Responding:
         while True:
             with self._store.read() as conn:
                 entries = journal.tail(conn, self._read_to, BATCH, alerting.FOLLOWED)
-                means = any(alerting.concerns(conn, runbook, entry) for entry in entries)
+                means = self._means(conn, runbook, entries)
             if means:
                 changed += self._each(entries, partial(self._hear, runbook), "entries of the journal")
             elif entries:  # what meant nothing when it happened must not mean something after a restart
@@ -121,6 +135,16 @@ class Responding:
                 self._read_to = max(self._read_to, head)
                 return changed
             self._read_to = entries[-1].seq
+
+    def _means(self, conn: Connection, runbook: Runbook, entries: Sequence[journal.Entry]) -> bool:
+        try:
+            return any(alerting.concerns(conn, runbook, entry) for entry in entries)
+        except StoreError:
+            raise
+        except Exception:
+            # A defect met in one entry is met again, and passed over, where each is heard by itself.
+            log.exception("an entry of the journal cannot be read, because of a defect of Watchkeeper")
+            return True
 
     def _hear(self, runbook: Runbook, conn: Connection, entry: journal.Entry) -> bool:
         meant = alerting.hear(conn, self._clock.now(), runbook, entry)
