@@ -67,6 +67,7 @@ bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench rules
 	$(BIN)/python -m bench page-latency
 	$(BIN)/python -m bench storm
+	$(BIN)/python -m bench runner
 	$(BIN)/python -m bench console
 
 system:

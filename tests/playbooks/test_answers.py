@@ -95,6 +95,19 @@ def test_one_person_is_enough_to_say_no_after_another_said_yes(bench: Bench) -> 
     assert bench.states() == {"q": "skipped", "a": "skipped"}
 
 
+def test_a_deadline_that_passed_lets_nobody_confirm_alone(bench: Bench) -> None:
+    bench.go(ask("q", four_eyes=True, deadline="1m", on_failure="ask"), act("a", needs="q"))
+    bench.later(61)
+    with pytest.raises(AnswerError, match="step q takes skip, retry, abort; confirm does not fit"):
+        bench.answer("q", "confirm")
+    bench.answer("q", "retry")
+    bench.look()
+    bench.answer("q", "confirm")
+    assert bench.look().state is RunState.WAITING
+    bench.answer("q", "confirm", by=BOB)
+    assert bench.look().state is RunState.DONE
+
+
 def test_a_note_that_a_later_step_works_with_must_be_given(bench: Bench) -> None:
     bench.go(ask("q"), act("a", **{"with": {"node": "{{ steps.q.note }}"}}))
     with pytest.raises(AnswerError, match="step q needs a note: step a works with what it says"):

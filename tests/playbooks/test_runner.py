@@ -88,6 +88,13 @@ def test_what_timed_out_may_have_happened_and_is_taken_back_too(bench: Bench) ->
     assert bench.provider.steps == ["a", "a"]
 
 
+def test_an_action_that_is_not_as_expected_has_happened_and_is_taken_back(bench: Bench) -> None:
+    bench.provider.does["a"] = lambda _: Outcome({"replicas": 1}, "")
+    run = bench.go(act("a", undo="smoke.run", expect={"replicas": 3}, on_failure="abort"))
+    assert run.problem == "step a failed: replicas is 1, expected 3"
+    assert bench.provider.steps == ["a", "a"]
+
+
 def test_a_failed_undo_asks_and_goes_on_as_it_is_told(bench: Bench) -> None:
     bench.provider.does["a"] = lambda context: (
         fails("no way back")(context) if len(bench.provider.calls) == 3 else Outcome({}, "")

@@ -96,7 +96,8 @@ def _run(task: Task, provider: Provider, context: Context) -> Outcome | StepFail
     outcome = provider.run(context)
     problems = unmet(context.expect or {}, outcome.outputs)
     if problems:
-        return StepFailed("; ".join(problems), outcome.outputs)
+        acted = task.run.spec(task.move.target).kind == "action"
+        return StepFailed("; ".join(problems), outcome.outputs, unsure=acted)
     return outcome
 
 

@@ -26,7 +26,7 @@ Happened = Literal["happened", "did not happen", "unknown"]
 class StepFailed(PlaybookError):  # noqa: N818 - what became of a step, said as people say it
     """The step did not succeed; the message is a sentence for people. Secrets in it are masked.
 
-    ``unsure``: something of it may have happened, so an abort takes it back.
+    ``unsure``: something of it may have happened, so an abort takes it back. Without it, nothing has.
     """
 
     def __init__(

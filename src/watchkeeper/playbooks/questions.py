@@ -36,7 +36,10 @@ def verdicts(run: Run, target: Target) -> tuple[Verdict, ...]:
     record = run.record(target)
     if not record.open_question or record.about is None:
         return ()
-    return tuple(one for one in _ALLOWED[record.about] if not (target.undo and one == "abort"))
+    refused: set[Verdict] = {"abort"} if target.undo else set()
+    if record.about == "failure" and run.spec(target).four_eyes:
+        refused.add("confirm")  # one pair of eyes does not make up for two; `retry` asks both again
+    return tuple(one for one in _ALLOWED[record.about] if one not in refused)
 
 
 def needed_role(step: Step) -> str:

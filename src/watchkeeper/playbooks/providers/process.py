@@ -46,7 +46,7 @@ def outcome(context: Context, name: str, ended: guarded.Ended) -> Outcome:
     if ended.why is not None:
         raise StepFailed(f"{name}: {ended.why}", outputs, unsure=True)
     if ended.code != 0 and "exit_code" not in (context.expect or {}):
-        raise StepFailed(f"{name} {_how(ended.code)}{_last_words(ended)}", outputs, unsure=ended.code < 0)
+        raise StepFailed(f"{name} {_how(ended.code)}{_last_words(ended)}", outputs, unsure=True)
     return Outcome(outputs, _first_line(ended.stdout) or f"{name} {_how(ended.code)}")
 
 
