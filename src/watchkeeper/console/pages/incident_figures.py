@@ -87,6 +87,9 @@ def draw(title: str, points: Sequence[tuple[str, float | None]]) -> Markup:
             Markup('<text class="axis" x="{:.1f}" y="{}">{}</text>').format(middle, HEIGHT - 4, quarter[2:])
         )
         if value is None:
+            parts.append(
+                Markup('<text class="axis" x="{:.1f}" y="{}">–</text>').format(middle, HEIGHT - ROOM - 8)
+            )
             continue
         height = max(2.0, (HEIGHT - 3 * ROOM) * value / most)
         top = HEIGHT - ROOM - height
