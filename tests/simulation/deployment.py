@@ -28,6 +28,7 @@ from tests.simulation.policy import ENVIRON, simulated
 from tests.simulation.timeline import Act, Activity, Timeline
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
+from watchkeeper.app.responding import Responding
 from watchkeeper.monitoring.alerts import RESOLVED_RETENTION, AlertState
 from watchkeeper.monitoring.evaluation import Decision
 from watchkeeper.monitoring.maintenance import next_opening, opening_at
@@ -313,6 +314,7 @@ class Work(Process):
         self._owner = ""
         self._sending: set[str] = set()
         self.looking = self.activity(self._look)
+        self.responding_to = self.activity(self._respond)
         self.housekeeping = self.activity(self._housekeep)
         lines = site.runbook.notifications.receivers
         self.delivering = {line.id: self.activity(partial(self._deliver, line.id)) for line in lines}
@@ -343,12 +345,14 @@ class Work(Process):
         )
         self.deliverer._lanes.update((name, _InlineLane()) for name in self.receivers)
         self.escalating = Escalating(self.store, site.clock, runbook)
+        self.responding = Responding(self.store, site.clock, runbook)
         self.inbound = InboundAnswers(self.store, site.clock, runbook)
 
     def told(self, *, look: bool = True) -> None:
         """Something was committed that may have to be sent and, with ``look``, escalated."""
         if look:
             self.looking.after(1.0)
+            self.responding_to.after(1.0)
         for (name,) in self.rows("SELECT DISTINCT receiver FROM outbox WHERE state = 'pending'"):
             self.delivering[name].after(0.5)
 
@@ -379,6 +383,27 @@ class Work(Process):
             times += [paged_at + deadline] if verdict is None else []
         waits = [(when - now) / 1e6 for when in times]
         return max(1.0, min([10.0 if self.site.every_slot else IDLE_SECONDS, *waits]))
+
+    # -- incidents -----------------------------------------------------------------------------
+
+    def _respond(self) -> None:
+        try:
+            changed = self.responding.look()
+        except StoreError as error:
+            log.info("%s", error)
+            self.site.disturbed["work"] = self.site.timeline.now
+            self.responding_to.after(TROUBLE_SECONDS)
+            return
+        if changed:
+            self.told()
+        self.responding_to.after(self.next_response())
+
+    def next_response(self) -> float:
+        """In how many seconds a deadline is to be looked at, if nothing is committed before."""
+        now = to_us(self.site.clock.now())
+        ((when,),) = self.rows("SELECT min(look_at) FROM deadlines WHERE look_at IS NOT NULL")
+        wait = IDLE_SECONDS if when is None else (when - now) / 1e6
+        return float(max(1.0, min(10.0 if self.site.every_slot else IDLE_SECONDS, wait)))
 
     # -- delivery ------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ TOLD_BOUND = 240.0
 ESCALATED_BOUND = 90.0
 DEADLINE = 300.0
 MOST = 20
+INCIDENT = "watchkeeper/incident/"
+"""What the keys begin with under which an incident is spoken of: it may be open for days."""
 
 
 @dataclass
@@ -104,7 +106,8 @@ class Auditor:
         before = self._last.get(key)
         if before is None and arrival.kind != "trigger":
             self.violated(f"{target} hears {arrival.kind} of {arrival.dedup_key} before its trigger")
-        if before == "resolve" and arrival.kind != "resolve":
+        again = arrival.kind == "trigger" and arrival.dedup_key.startswith(INCIDENT)  # the next reminder
+        if before == "resolve" and arrival.kind != "resolve" and not again:
             self.violated(f"{target} hears {arrival.kind} of {arrival.dedup_key} after its resolve")
         self._last[key] = arrival.kind
 
@@ -131,7 +134,7 @@ class Auditor:
             if not may_be_replaced:
                 self.violated(f"row {number} for {receiver} was never delivered")
         for (target, key), kind in self._last.items():
-            if kind != "resolve" and target != "cleo-phone":
+            if kind != "resolve" and target != "cleo-phone" and not key.startswith(INCIDENT):
                 self.violated(f"{target} never heard that {key} is over (last: {kind})")
         for key, story in self._stories.items():
             self._judge_story(key, story)

@@ -55,8 +55,12 @@ incidents:
     - {id: SEV-1, definition: All is lost}
     - {id: SEV-2, definition: Much is lost}
     - {id: SEV-3, definition: Something is lost}
-  deadlines: {acknowledge: 5m, update: {every: 15m, severities: [SEV-1, SEV-2], channel: "#status"},
-              document: 24h}
+  deadlines: {acknowledge: 5m, triage: 10m, document: 24h,
+              update: {every: 15m, severities: [SEV-1, SEV-2], channel: "#status"}}
+  stakeholders: [{id: product, title: product, contacts: [cleo], severities: [SEV-1]}]
+  audiences:
+    - {id: internal, title: Inside, stakeholders: [product], template: "{{ severity }}: {{ impact }}"}
+  document: {sections: [root cause]}
 monitoring:
   missing: {after: 5m}
   inhibition:

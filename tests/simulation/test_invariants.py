@@ -15,6 +15,7 @@ from tests.simulation.deployment import Watch, Work
 from tests.simulation.network import Arrival
 from tests.simulation.world import World, simulate
 from watchkeeper.app.escalating import Escalating
+from watchkeeper.app.responding import Responding
 from watchkeeper.monitoring.evaluation import Decision
 from watchkeeper.monitoring.service import MonitoringService
 from watchkeeper.notify import accounts
@@ -24,7 +25,7 @@ from watchkeeper.notify.lane import Attempt
 from watchkeeper.notify.models import Notification
 from watchkeeper.store import journal, outbox
 from watchkeeper.store.database import FILE_NAME
-from watchkeeper.store.models import alerts, escalations
+from watchkeeper.store.models import alerts, deadlines, escalations
 from watchkeeper.store.models import outbox as outbox_table
 
 SEED, DAYS = 4, 0.6
@@ -171,6 +172,52 @@ def test_an_escalation_that_leaves_a_step_out() -> None:
 
     assert "goes from step 1/1 to 3/1" in "\n".join(
         simulate(9, 4.0, faulty=False, work=Hopping, until_broken=True).violations
+    )
+
+
+def test_a_deadline_that_nobody_judges() -> None:
+    class Idle(Responding):
+        def _tick(self, runbook: Any) -> int:
+            return 0
+
+    class Broken(Work):
+        def build(self) -> None:
+            super().build()
+            self.responding.__class__ = Idle
+
+    assert "is not judged" in _broken(work=Broken)
+
+
+def test_a_page_without_an_incident() -> None:
+    class Deaf(Responding):
+        def look(self) -> int:
+            return 0
+
+    class Broken(Work):
+        def build(self) -> None:
+            super().build()
+            self.responding.__class__ = Deaf
+
+    assert "belongs to no incident" in _broken(work=Broken)
+
+
+def test_a_deadline_that_is_settled_twice() -> None:
+    class Forgetful(Work):
+        forgot = False
+
+        def _respond(self) -> None:
+            with self.store.write() as conn:
+                settled = deadlines.c.state == "missed"
+                again = {"state": "running", "look_at": deadlines.c.due_at, "settled_at": None}
+                if (
+                    not self.forgot
+                    and conn.execute(update(deadlines).where(settled).values(**again)).rowcount
+                ):
+                    self.forgot = True
+            super()._respond()
+
+    assert "was missed, and is missed now" in "\n".join(
+        simulate(SEED, 6.0, faulty=False, work=Forgetful, until_broken=True).violations
     )
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.deadlines import IncidentAuditor
 from tests.simulation.deployment import Site, Watch, Web, Work
 from tests.simulation.faults import Faults, Point, Trouble
 from tests.simulation.invariants import Auditor
@@ -28,6 +29,7 @@ from tests.simulation.network import Arrival, Mood, Network
 from tests.simulation.people import People
 from tests.simulation.platform import DAY, QUARTER, Platform, ScriptedSource
 from tests.simulation.policy import ENVIRON
+from tests.simulation.responders import Responders
 from tests.simulation.timeline import Timeline, moments
 from watchkeeper.monitoring.evaluation import Decision
 from watchkeeper.store import journal
@@ -39,7 +41,7 @@ CRASHES, MOODS, TROUBLES, JUMPS = 360, 130, 30, 30
 """So many in a quarter."""
 SETTLING = 6 * 3600.0
 """After the last fault, until nothing may be left over."""
-CHECKED_EVERY = 60.0
+VERDICTS = ("escalation.deadline", "deadline.met", "deadline.missed", "deadline.waived")
 
 
 @dataclass
@@ -57,6 +59,8 @@ class Report:
     acknowledgements: int = 0
     silences: int = 0
     notifications: int = 0
+    incidents: int = 0
+    runs: int = 0
     verdicts: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
     faults: Counter[str] = field(default_factory=Counter)
@@ -113,6 +117,9 @@ class World:
         for process in self.site.processes:
             process.start()
         self.auditor = Auditor(self.site, self.reader, self.platform, self.source, self.network)
+        self.incidents = IncidentAuditor(self.site, self.reader, self.auditor)
+        self.responders = Responders(self.site, self.stream("responders"), self.people)
+        self.auditor.listeners.append(self._entry)
         self.timeline.observe = self._observe
 
     def stream(self, name: str) -> random.Random:
@@ -176,7 +183,9 @@ class World:
             acknowledgements=self.people.acknowledged,
             silences=self.people.silences,
             notifications=kinds["notification.delivered"],
-            verdicts=kinds["escalation.deadline"],
+            incidents=kinds["incident.opened"],
+            runs=kinds["run.started"],
+            verdicts=sum(kinds[kind] for kind in VERDICTS),
             kinds=kinds,
             faults=self.faults.counts,
             violations=[*self.auditor.violations, *self._defects],
@@ -196,6 +205,10 @@ class World:
         self.work.told(look=bool(decision.transitions or decision.sends or quiet != self._quiet))
         self._quiet = quiet
 
+    def _entry(self, kind: str, subject: str, _facts: object, _evidence: object) -> None:
+        if kind in ("incident.opened", "incident.reopened"):
+            self.responders.opened(int(subject.removeprefix("incident:")))
+
     def _heard(self, target: str, arrival: Arrival) -> None:
         late = " late" if arrival.late else ""
         self.site.tell(f"{target} hears{late}: {arrival.kind} {arrival.dedup_key}")
@@ -206,6 +219,7 @@ class World:
         if self.faults.commits != self._commits:
             self._commits = self.faults.commits
             self.auditor.committed()
+            self.incidents.committed()
         if self._until_broken and self.auditor.violations:
             self.timeline.ended = True
 
