@@ -20,6 +20,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection
 
 from watchkeeper.app import wire
+from watchkeeper.app.response_verbs import response_verbs
 from watchkeeper.app.settings import Settings
 from watchkeeper.monitoring import silences, silencing
 from watchkeeper.monitoring.fetch import HttpFetcher
@@ -83,7 +84,11 @@ def _others(parts: Parts) -> Mapping[str, Provider]:
     return {"notify.send": Send(parts), "logs.link": LogsLink()}
 
 
-CONTRIBUTORS: tuple[Contributor, ...] = (_own, _monitoring, _others)
+def _responding(parts: Parts) -> Mapping[str, Provider]:
+    return response_verbs(parts.store, parts.runbook)
+
+
+CONTRIBUTORS: tuple[Contributor, ...] = (_own, _monitoring, _responding, _others)
 """Each section's verbs; of two for one verb the later one counts."""
 
 

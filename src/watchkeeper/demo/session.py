@@ -20,19 +20,21 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from watchkeeper.access import links, users
-from watchkeeper.access.models import Role
+from watchkeeper.access import links, tokens, users
+from watchkeeper.access.models import Role, Scope
 from watchkeeper.app.settings import prepare_data_directory
 from watchkeeper.demo.children import Child, Program, wait_ready
 from watchkeeper.demo.errors import DemoError
 from watchkeeper.demo.faults import Board
 from watchkeeper.demo.pager import Pager
+from watchkeeper.demo.pipeline import TOKEN_NAME, Pipeline
 from watchkeeper.demo.platform import Platform, Report, answers_http
 from watchkeeper.store.clock import Clock
 from watchkeeper.store.database import open_store
 
 ACTOR = "component:demo"
 LINK_LIFETIME = timedelta(hours=24)
+TOKEN_LIFETIME = timedelta(days=30)
 OPEN_PATHS = ("/pager", "/heartbeat")
 """What Watchkeeper calls: pages are signed, and a heartbeat says nothing."""
 
@@ -103,11 +105,13 @@ async def _live(platform: Platform, wish: Wish, show: Show) -> None:
     secret = (settings.path / "pager-secret").read_text(encoding="utf-8")
     pager = Pager(settings.path / "pages.jsonl", secret, platform.clock, platform.say)
     board = Board(platform)
-    runner = web.AppRunner(control(platform, board, pager, wish), access_log=None, shutdown_timeout=1.0)
+    pipeline = Pipeline(platform.session, wish.url, platform.say)
+    app = control(platform, board, pager, wish, pipeline)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", settings.control_port).start()
-        link = await _start_watchkeeper(platform, wish) if wish.watchkeeper else ""
+        link = await _start_watchkeeper(platform, wish, pipeline) if wish.watchkeeper else ""
         platform.say("ready; break it with: watchkeeper demo break " + "|".join(board.names))
         keeping = asyncio.create_task(platform.keep())
         watching = asyncio.create_task(_top(platform, wish, show, link))
@@ -126,7 +130,7 @@ async def _live(platform: Platform, wish: Wish, show: Show) -> None:
         await runner.cleanup()
 
 
-async def _start_watchkeeper(platform: Platform, wish: Wish) -> str:
+async def _start_watchkeeper(platform: Platform, wish: Wish, pipeline: Pipeline) -> str:
     """Start it on the platform; the one-time link into its console."""
     home = platform.settings.path
     runbook = home / "runbook.yaml"
@@ -134,7 +138,7 @@ async def _start_watchkeeper(platform: Platform, wish: Wish) -> str:
         importlib.resources.files("watchkeeper.runbook").joinpath("default.yaml").read_bytes()
     )
     files = ("--runbook", str(runbook), "--overlay", str(home / "overlay.yaml"), "--data", str(home / "data"))
-    link = await asyncio.to_thread(_sign_in_link, platform, wish)
+    link, pipeline.token = await asyncio.to_thread(_first_accounts, platform, wish)
     child = await platform.add(
         Program(
             name="watchkeeper",
@@ -158,15 +162,17 @@ async def _start_watchkeeper(platform: Platform, wish: Wish) -> str:
     return link
 
 
-def _sign_in_link(platform: Platform, wish: Wish) -> str:
-    """An administrator's account for whoever runs the demo, and the way into it."""
+def _first_accounts(platform: Platform, wish: Wish) -> tuple[str, str]:
+    """The way into an administrator's account for whoever runs the demo, and the deploy pipeline's token."""
     data = platform.settings.path / "data"
     prepare_data_directory(data)
     with open_store(data, platform.clock) as store, store.write() as conn:
         now = platform.clock.now()
         user = users.create(conn, now, username="primary", name="Primary on call", role=Role.ADMIN, by=ACTOR)
-        token = links.create(conn, now, user=user, role=Role.ADMIN, by=ACTOR, lifetime=LINK_LIFETIME)
-    return f"{wish.url}/sign-in/link/{token}"
+        link = links.create(conn, now, user=user, role=Role.ADMIN, by=ACTOR, lifetime=LINK_LIFETIME)
+        scopes, ends = [Scope.CHANGES], now + TOKEN_LIFETIME
+        token = tokens.create(conn, now, name=TOKEN_NAME, scopes=scopes, expires_at=ends, by=ACTOR)
+    return f"{wish.url}/sign-in/link/{link}", token
 
 
 async def _top(platform: Platform, wish: Wish, show: Show, link: str) -> None:
@@ -195,7 +201,9 @@ async def _top(platform: Platform, wish: Wish, show: Show, link: str) -> None:
         )
 
 
-def control(platform: Platform, board: Board, pager: Pager, wish: Wish) -> web.Application:
+def control(
+    platform: Platform, board: Board, pager: Pager, wish: Wish, pipeline: Pipeline
+) -> web.Application:
     """The routes that the command line speaks to, and the pager's."""
     expected = f"Bearer {platform.settings.control_token}"
 
@@ -216,6 +224,7 @@ def control(platform: Platform, board: Board, pager: Pager, wish: Wish) -> web.A
         outcome = await board.break_(str((await request.json())["name"]))
         if outcome.changed:
             platform.say(f"broken: {outcome.name} ({outcome.cause})")
+            await pipeline.moved(outcome.name, broken=True)
         return web.json_response(asdict(outcome))
 
     async def mend(request: web.Request) -> web.StreamResponse:
@@ -223,6 +232,7 @@ def control(platform: Platform, board: Board, pager: Pager, wish: Wish) -> web.A
         for outcome in outcomes:
             if outcome.changed:
                 platform.say(f"mended: {outcome.name}")
+                await pipeline.moved(outcome.name, broken=False)
         return web.json_response([asdict(outcome) for outcome in outcomes])
 
     async def status(request: web.Request) -> web.StreamResponse:
