@@ -14,8 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
-from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, insert, select
 
 from watchkeeper.notify.enqueue import enqueue_notification
 from watchkeeper.notify.models import Kind, Link, Notification
@@ -124,13 +123,12 @@ def record(
     :class:`ChangeError`.
     """
     kept = check(change, now)
-    dialect = postgresql if conn.dialect.name == "postgresql" else sqlite
     values = {name: getattr(kept, name) for name in Change.__dataclass_fields__}
-    inserted = dialect.insert(changes).values(**values, recorded_at=now)
-    fresh = bool(conn.execute(inserted.on_conflict_do_nothing(index_elements=["key"])).rowcount)
-    row = conn.execute(select(changes).where(changes.c.key == kept.key)).one()
-    if not fresh:
-        return _recorded(row)
+    same = select(changes).where(changes.c.key == kept.key)
+    if (known := conn.execute(same).first()) is not None:  # one writer at a time
+        return _recorded(known)
+    conn.execute(insert(changes).values(**values, recorded_at=now))
+    row = conn.execute(same).one()
     facts = {
         **{name: value for name, value in values.items() if value is not None},
         "summary": in_words(kept),
