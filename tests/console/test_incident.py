@@ -128,6 +128,8 @@ def test_the_next_action_leads_through_the_whole_life(on: Grounds, site: Watchin
     html = site.page("/incidents/1")
     assert primaries(html) == []
     assert "<strong>the migration</strong>" in html
+    assert "Before it can be closed" not in html
+    assert "before it can be closed" not in site.page("/incidents/1/document")
 
 
 def test_the_acknowledgement_takes_the_alert_too(on: Grounds, site: Watching) -> None:

@@ -44,7 +44,7 @@ def test_what_is_open_stands_first_the_worst_first(on: Grounds, site: Watching) 
     with on.store.write() as conn:
         service.set_severity(conn, on.clock.now(), runbook_of(on), 6, ADA, "SEV-1")
     html = site.page("/incidents")
-    assert numbers(html) == [6, 7, 5, 4, 1, 3, 2]
+    assert numbers(html) == [6, 1, 4, 5, 7, 3, 2]
     assert html.index(">Open</h2>") < html.index(">Recent</h2>")
     assert html.count("data-clock ") == 5
 

@@ -7,7 +7,7 @@ Always true: everything of one look is of one moment of the store; a signal's fi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,7 @@ from watchkeeper.access.models import Identity, Scope
 from watchkeeper.console.picture import Picture
 from watchkeeper.console.policy import Policy
 from watchkeeper.incidents import lifecycle, reading, records
-from watchkeeper.incidents.models import Author, Countdown, Incident, JoinedAlert, Story, TimelineEntry
+from watchkeeper.incidents.models import Author, Countdown, Incident, JoinedAlert, State, Story, TimelineEntry
 from watchkeeper.launches import changes as launches
 from watchkeeper.launches.changes import Recent
 from watchkeeper.playbooks import reading as runs
@@ -96,7 +96,7 @@ def role_of(identity: Identity) -> str:
 
 def look(conn: Connection, now: datetime, policy: Policy, number: int) -> Look:
     """Everything of one incident. Raises :class:`watchkeeper.incidents.models.NoSuchIncidentError`."""
-    story = reading.story(conn, now, policy.runbook, number)
+    story = story_of(conn, now, policy.runbook, number)
     return Look(
         story,
         reading.timeline_of(conn, number),
@@ -105,6 +105,13 @@ def look(conn: Connection, now: datetime, policy: Policy, number: int) -> Look:
         offers(policy, story),
         runs_of(conn, story.incident),
     )
+
+
+def story_of(conn: Connection, now: datetime, runbook: Runbook, number: int) -> Story:
+    """The story of an incident; of one that is closed or part of another nothing is missing any more."""
+    story = reading.story(conn, now, runbook, number)
+    over = story.incident.state in (State.CLOSED, State.MERGED)
+    return replace(story, close_gaps=()) if over else story
 
 
 def offers(policy: Policy, story: Story) -> tuple[Offer, ...]:

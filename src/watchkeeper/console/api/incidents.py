@@ -323,7 +323,7 @@ def router(console: Console) -> APIRouter:
     def read_one(number: int) -> Story:
         runbook, now = console.policy().runbook, console.clock.now()
         with refusing(404), console.store.read() as conn:
-            story = reading.story(conn, now, runbook, number)
+            story = incidents.story_of(conn, now, runbook, number)
             changes = incidents.changes(conn, now, story.incident)
         given = {name: getattr(story, name) for name in Story.model_fields if name != "changes"}
         return Story.model_validate({**given, "changes": changes}, from_attributes=True)
