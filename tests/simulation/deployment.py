@@ -25,7 +25,7 @@ from typing import Any, TypeVar
 from tests.simulation.faults import Crash, Faults
 from tests.simulation.network import Line, Network
 from tests.simulation.policy import ENVIRON, simulated
-from tests.simulation.timeline import Act, Activity, Timeline
+from tests.simulation.timeline import Act, Activity, Patience, Timeline
 from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.inbound import InboundAnswers
 from watchkeeper.app.responding import Responding
@@ -39,6 +39,8 @@ from watchkeeper.monitoring.source import Source
 from watchkeeper.notify.delivery import TROUBLE_SECONDS, Deliverer
 from watchkeeper.notify.lane import Attempt, Lane
 from watchkeeper.notify.receivers import build_receivers
+from watchkeeper.playbooks.leases import Watched
+from watchkeeper.playbooks.runner import Runner
 from watchkeeper.store.clock import ManualClock, to_us
 from watchkeeper.store.database import Store
 from watchkeeper.store.errors import StoreError
@@ -315,6 +317,10 @@ class Work(Process):
         self._sending: set[str] = set()
         self.looking = self.activity(self._look)
         self.responding_to = self.activity(self._respond)
+        self.running = self.activity(self._run_playbooks)
+        self.beating = self.activity(self._beat)
+        self.verb: Any = None
+        """What carries steps of playbooks out; the world sets it."""
         self.housekeeping = self.activity(self._housekeep)
         lines = site.runbook.notifications.receivers
         self.delivering = {line.id: self.activity(partial(self._deliver, line.id)) for line in lines}
@@ -347,6 +353,11 @@ class Work(Process):
         self.escalating = Escalating(self.store, site.clock, runbook)
         self.responding = Responding(self.store, site.clock, runbook)
         self.inbound = InboundAnswers(self.store, site.clock, runbook)
+        self.runner = Runner(self.store, site.clock, {"process.run": self.verb}, environ=ENVIRON)
+        self.runner._owner = self._owner
+        self.runner._watched = Watched(site.gone.__contains__)
+        self.runner._stop = Patience(site.timeline)
+        self.verb.alive = partial(self.alive, generation)
 
     def told(self, *, look: bool = True) -> None:
         """Something was committed that may have to be sent and, with ``look``, escalated."""
@@ -404,6 +415,30 @@ class Work(Process):
         ((when,),) = self.rows("SELECT min(look_at) FROM deadlines WHERE look_at IS NOT NULL")
         wait = IDLE_SECONDS if when is None else (when - now) / 1e6
         return float(max(1.0, min(10.0 if self.site.every_slot else IDLE_SECONDS, wait)))
+
+    # -- playbooks -----------------------------------------------------------------------------
+
+    def _run_playbooks(self) -> None:
+        self.beating.after(5.0)
+        try:
+            self.runner.look()
+        except StoreError as error:
+            log.info("%s", error)
+            self.running.after(TROUBLE_SECONDS)
+            return
+        query = "SELECT state, due_at FROM runs WHERE state IN ('active', 'waiting') AND due_at IS NOT NULL"
+        now = to_us(self.site.clock.now())
+        waits = [1.0 if state == "active" else (due - now) / 1e6 for state, due in self.rows(query)]
+        if waits:
+            self.running.after(max(1.0, min([60.0, *waits])))
+
+    def _beat(self) -> None:
+        try:
+            self.runner.beat()
+        except StoreError as error:
+            log.info("%s", error)
+        if self.runner._held:
+            self.beating.after(5.0)
 
     # -- delivery ------------------------------------------------------------------------------
 

@@ -61,6 +61,15 @@ incidents:
   audiences:
     - {id: internal, title: Inside, stakeholders: [product], template: "{{ severity }}: {{ impact }}"}
   document: {sections: [root cause]}
+playbooks:
+  mend:
+    title: Mend
+    steps:
+      - {id: look, probe: process.run, with: {command: [mend]}, expect: {ok: true}}
+      - {id: drain, action: process.run, with: {command: [mend]}, on_doubt: retry}
+      - {id: scale, action: process.run, with: {command: [mend]}, on_doubt: probe}
+      - {id: check, manual: Is it well?}
+      - {id: done, action: process.run, with: {command: [mend]}, on_doubt: retry}
 monitoring:
   missing: {after: 5m}
   inhibition:

@@ -17,6 +17,8 @@ from tests.simulation.people import TRIES, People
 from tests.simulation.policy import PEOPLE
 from watchkeeper.incidents import service
 from watchkeeper.incidents.models import Author, IncidentError, Status
+from watchkeeper.playbooks.answers import answer
+from watchkeeper.playbooks.starting import start
 from watchkeeper.store.database import Store
 
 MINUTE, HOUR = 60.0, 3600.0
@@ -26,7 +28,10 @@ Act = Callable[[Connection, datetime, Author], object]
 class Responders:
     """Everybody who works on incidents. They see at the console what was opened (:meth:`opened`)."""
 
-    def __init__(self, site: Site, chance: random.Random, people: People) -> None:
+    def __init__(
+        self, site: Site, chance: random.Random, people: People, started: Callable[[], object]
+    ) -> None:
+        self._started = started
         self._site = site
         self._chance = chance
         self._people = people
@@ -38,6 +43,27 @@ class Responders:
         mine = self._round[number] = self._round.get(number, 0) + 1
         self._later(1, 20, lambda: self._triage(number, mine))
         self._later(15, 90, lambda: self._resolve(number, mine))
+
+        if self._chance.random() < 0.6:
+            self._later(1, 15, lambda: self._start(number))
+
+    def asked(self, run: str) -> None:
+        """A run asks whether it is well."""
+        self._later(
+            1,
+            60,
+            lambda: self._do(
+                lambda conn, now, by: answer(conn, now, run, "check", "confirm", by.actor, "it is"),
+                self._started,
+            ),
+        )
+
+    def _start(self, number: int) -> None:
+        runbook = self._site.runbook
+        self._do(
+            lambda conn, now, by: start(conn, now, runbook, "mend", {}, by.actor, f"incident:{number}"),
+            self._started,
+        )
 
     def _triage(self, number: int, mine: int) -> None:
         severity = self._chance.choices(("SEV-1", "SEV-2", "SEV-3"), (1, 2, 3))[0]
@@ -95,7 +121,10 @@ class Responders:
         self._do(act)
 
     def _do(
-        self, act: Act, done: Callable[[], None] = lambda: None, refused: Callable[[], None] = lambda: None
+        self,
+        act: Act,
+        done: Callable[[], object] = lambda: None,
+        refused: Callable[[], object] = lambda: None,
     ) -> None:
         if self._people.asleep:
             return

@@ -185,7 +185,8 @@ def test_a_deadline_that_nobody_judges() -> None:
             super().build()
             self.responding.__class__ = Idle
 
-    assert "is not judged" in _broken(work=Broken)
+    said = simulate(SEED, 6.0, faulty=False, work=Broken, until_broken=True).violations
+    assert "is not judged" in "\n".join(said)
 
 
 def test_a_page_without_an_incident() -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import threading
 from collections.abc import Callable, Iterator
 
 from watchkeeper.store.clock import ManualClock
@@ -78,6 +79,18 @@ class Activity:
         if self._next == when:  # else an earlier time was asked for, and this one is over
             self._next = None
             self._act()
+
+
+class Patience(threading.Event):
+    """An event whose waiting takes simulated time."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__()
+        self._timeline = timeline
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._timeline.run_until(self._timeline.now + (timeout or 0.0))
+        return self.is_set()
 
 
 def moments(chance: random.Random, per_second: float, until: float) -> Iterator[float]:

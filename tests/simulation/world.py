@@ -30,6 +30,7 @@ from tests.simulation.people import People
 from tests.simulation.platform import DAY, QUARTER, Platform, ScriptedSource
 from tests.simulation.policy import ENVIRON
 from tests.simulation.responders import Responders
+from tests.simulation.runs import Outside, RunAuditor, SimulatedVerb, in_this_thread
 from tests.simulation.timeline import Timeline, moments
 from watchkeeper.monitoring.evaluation import Decision
 from watchkeeper.store import journal
@@ -111,6 +112,8 @@ class World:
         self.watch = watch(self.site, self.source, self._evaluated)
         self.work = work(self.site, self.network)
         self.work.reader = self.reader
+        self.outside, pace = Outside(), self.stream("runs")
+        self.work.verb = SimulatedVerb(self.site, self.outside, lambda: pace.uniform(0.2, 8.0), "work")
         self.web = Web(self.site)
         self.site.processes += [self.watch, self.work, self.web]
         self.people = People(self.site, self.stream("people"), self.web, self.work, self.watch.changed)
@@ -118,7 +121,10 @@ class World:
             process.start()
         self.auditor = Auditor(self.site, self.reader, self.platform, self.source, self.network)
         self.incidents = IncidentAuditor(self.site, self.reader, self.auditor)
-        self.responders = Responders(self.site, self.stream("responders"), self.people)
+        self.runs = RunAuditor(self.auditor, self.outside)
+        self.responders = Responders(
+            self.site, self.stream("responders"), self.people, lambda: self.work.running.after(0.0)
+        )
         self.auditor.listeners.append(self._entry)
         self.timeline.observe = self._observe
 
@@ -141,6 +147,7 @@ class World:
             self.timeline.run_until(self.timeline.now + settling)
             if not self.timeline.ended:
                 self.auditor.finish()
+                self.runs.finish()
         for process in self.site.processes:
             process.stop()
         self._verify()
@@ -208,6 +215,8 @@ class World:
     def _entry(self, kind: str, subject: str, _facts: object, _evidence: object) -> None:
         if kind in ("incident.opened", "incident.reopened"):
             self.responders.opened(int(subject.removeprefix("incident:")))
+        elif kind == "run.step_asked":
+            self.responders.asked(subject.removeprefix("run:"))
 
     def _heard(self, target: str, arrival: Arrival) -> None:
         late = " late" if arrival.late else ""
@@ -309,6 +318,7 @@ class World:
             with pytest.MonkeyPatch.context() as patched:
                 for name, value in ENVIRON.items():
                     patched.setenv(name, value)
+                patched.setattr("watchkeeper.playbooks.carrying_out._in_time", in_this_thread)
                 patched.setattr("watchkeeper.notify.delivery.is_gone", self.site.gone.__contains__)
                 yield
         finally:
