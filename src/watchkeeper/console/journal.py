@@ -92,6 +92,7 @@ def place(subject: str) -> str | None:
         return "/runbook" if subject == "runbook" else None
     return {
         "alert": f"/alerts/{segment}",
+        "incident": f"/incidents/{segment}",
         "silence": "/silences",
         "rota": f"/oncall?rota={segment}",
         "clause": f"/clauses/{segment}",
