@@ -10,6 +10,7 @@ import pytest
 
 from tests.monitoring.stage import Stage, load_text
 from tests.monitoring.test_evaluation import RUNBOOK, A, B, Scripted
+from watchkeeper.app.escalating import Escalating
 from watchkeeper.app.responding import Responding, acknowledge_alerts
 from watchkeeper.incidents import reading, service
 from watchkeeper.incidents.models import Author, RefusedError, State, Story
@@ -34,12 +35,14 @@ class Whole:
         self.stage = Stage(directory, load_text(TEXT), source=self.source)
         self.runbook = self.stage.loaded.runbook
         self.responding = Responding(self.stage.store, self.stage.clock, self.runbook)
+        self.escalating = Escalating(self.stage.store, self.stage.clock, self.runbook)
         self.tick()
 
     def tick(self, **values: float) -> None:
         """Fifteen seconds later the services' disks are at these values."""
         self.source.values["disk"] = {{"a": A, "b": B}[name]: value for name, value in values.items()}
         self.stage.tick()
+        self.escalating.look()
         self.responding.look()
 
     def story(self, number: int = 1) -> Story:
@@ -70,6 +73,8 @@ def test_from_the_signal_to_the_baseline(whole: Whole) -> None:
     with whole.stage.store.write() as conn:
         done = service.resolve(conn, whole.stage.clock.now(), whole.runbook, 1, ADA)
     assert done.state is State.RESOLVED
+    (judged,) = [one for one in whole.story().clocks if one.clause == "incidents.acknowledge"]
+    assert (judged.state, judged.settled_by, judged.running) == ("met", None, False)  # of a page that is over
     whole.tick(a=20, b=1)
     assert whole.story().incident.state is State.OPEN
     whole.tick(a=20, b=20)

@@ -24,6 +24,18 @@ def test_what_people_wrote_is_never_a_template(values: dict[str, str]) -> None:
     assert shown == f"A {impact} B {eta} C unknown"
 
 
+@pytest.mark.parametrize(
+    ("impact", "said"),
+    [
+        ("Uploads fail", "Uploads fail. On it."),
+        ("Uploads fail.", "Uploads fail. On it."),
+        ("Why?", "Why? On it."),
+    ],
+)
+def test_a_sentence_that_ends_itself_gets_no_second_full_stop(impact: str, said: str) -> None:
+    assert updates.words("{{ impact }}. On it.", {"impact": impact}) == said
+
+
 def test_each_audience_hears_it_once_in_its_own_words(desk: Desk) -> None:
     desk.open(severity="SEV-1")
     said = desk.do(

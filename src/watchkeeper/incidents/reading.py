@@ -27,11 +27,15 @@ from watchkeeper.incidents.models import (
 )
 from watchkeeper.incidents.policy import section
 from watchkeeper.runbook.models.runbook import Runbook
-from watchkeeper.store import deadlines
+from watchkeeper.store import deadlines, journal
 from watchkeeper.store.models import alerts as alert_rows
 from watchkeeper.store.models import escalations, incident_alerts, incidents, outbox
 
 _WARN = 0.8
+_PAGE = "acknowledge the page"
+_JUDGED = "escalation.deadline"
+_PAGES = 20
+"""So many pages of an incident are looked at for how its acknowledgement ended; the first of them says it."""
 
 
 def listed(
@@ -154,27 +158,53 @@ def countdowns(
 def _acknowledgement(
     conn: Connection, runbook: Runbook, alerts: Sequence[JoinedAlert]
 ) -> tuple[Countdown, ...]:
-    limit: timedelta | None = section(runbook).deadlines.acknowledge
+    limit = section(runbook).deadlines.acknowledge
     firing = [one.fingerprint for one in alerts if one.resolved_at is None and one.severity == "page"]
-    if limit is None or not firing:
-        return ()
+    if not firing:
+        return _judged(conn, alerts, limit)
     keys = select(alert_rows.c.group_key).where(
         alert_rows.c.fingerprint.in_(firing), alert_rows.c.group_key.is_not(None)
     )
     query = select(escalations).where(escalations.c.dedup_key.in_(keys)).order_by(escalations.c.paged_at)
     row = conn.execute(query.limit(1)).first()
     if row is None:
-        return ()
+        return _judged(conn, alerts, limit)
     return (
         Countdown(
             clocks.ACKNOWLEDGE,
-            "acknowledge the page",
+            _PAGE,
             row.verdict or "running",
             row.paged_at,
             row.paged_at + limit * _WARN,
             row.paged_at + limit,
             settled_at=row.acked_at,
             settled_by=row.acked_by,
+        ),
+    )
+
+
+def _judged(conn: Connection, alerts: Sequence[JoinedAlert], limit: timedelta) -> tuple[Countdown, ...]:
+    """The acknowledgement of a page that is over, as the journal has it: the escalation is forgotten soon."""
+    pages = [one for one in alerts if one.severity == "page" and one.fired_at is not None]
+    found = []
+    for one in pages[:_PAGES]:
+        wanted = journal.Filter(subject=f"alert:{one.fingerprint}", kind=_JUDGED, since=one.fired_at)
+        found += journal.entries(conn, wanted)
+    if not found:
+        return ()
+    first = min(found, key=lambda entry: entry.seq)
+    seconds = float(first.facts["seconds"])
+    paged_at = first.at - timedelta(seconds=seconds)
+    return (
+        Countdown(
+            clocks.ACKNOWLEDGE,
+            _PAGE,
+            str(first.facts["verdict"]),
+            paged_at,
+            paged_at + limit * _WARN,
+            paged_at + limit,
+            settled_at=first.at,
+            reason=f"after {seconds:.0f} s",
         ),
     )
 

@@ -33,7 +33,7 @@ from watchkeeper.runbook.models.runbook import Runbook
 from watchkeeper.store.models import incident_updates
 
 ENGINEERS = "engineers"
-_HOLE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}")
+_HOLE = re.compile(r"\{\{\s*([a-z_]+)\s*\}\}(\.?)")
 LONGEST = 4000
 
 
@@ -44,8 +44,16 @@ def audiences(runbook: Runbook) -> tuple[tuple[str, str], ...]:
 
 
 def words(template: str, values: Mapping[str, str]) -> str:
-    """``template`` with its holes filled, once; a hole that nothing fills reads as ``unknown``."""
-    return _HOLE.sub(lambda hole: values.get(hole.group(1), "") or "unknown", template)
+    """``template`` with its holes filled, once; a hole that nothing fills reads as ``unknown``.
+
+    A sentence that ends with its own mark gets no second one.
+    """
+
+    def fill(hole: re.Match[str]) -> str:
+        text = values.get(hole.group(1), "") or "unknown"
+        return text if text.endswith((".", "!", "?")) else text + hole.group(2)
+
+    return _HOLE.sub(fill, template)
 
 
 def preview(
