@@ -22,6 +22,7 @@ from watchkeeper.playbooks.starting import start
 from watchkeeper.store.database import Store
 
 MINUTE, HOUR = 60.0, 3600.0
+MOST_UPDATES = 10
 Act = Callable[[Connection, datetime, Author], object]
 
 
@@ -36,6 +37,7 @@ class Responders:
         self._chance = chance
         self._people = people
         self._round: dict[int, int] = {}
+        self._said: dict[int, int] = {}
         self.refused = 0
 
     def opened(self, number: int) -> None:
@@ -78,6 +80,14 @@ class Responders:
 
     def _update(self, number: int, mine: int) -> None:
         if self._round[number] != mine:
+            return
+        self._said[number] = self._said.get(number, 0) + 1
+        if self._said[number] > MOST_UPDATES:  # it drags on: they call it small, and speak of it no more
+            self._do(
+                lambda conn, now, by: service.set_severity(
+                    conn, now, self._site.runbook, number, by, "SEV-3"
+                )
+            )
             return
         status = self._chance.choice((Status.INVESTIGATING, Status.IDENTIFIED, Status.MONITORING))
         self._do(
