@@ -53,7 +53,9 @@ def test_only_administrators_come_here(here: Site, role: Role) -> None:
         assert here.get(path, role).status_code == 403
     for path, form in CHANGES:
         assert here.post(path, form, role).status_code == 403, path
-    assert len(here.entries()) == before
+    tried = here.entries()[before:]
+    assert [entry.kind for entry in tried] == ["access.refused"] * len(CHANGES)
+    assert len({entry.actor for entry in tried}) == 1
 
 
 def test_a_form_of_another_site_is_refused(here: Site) -> None:
@@ -233,5 +235,5 @@ def test_a_token_with_the_scope_admin_alone_gives_nobody_more(here: Site) -> Non
     ):
         answer = here.post(path, form, None, **bearer)
         assert answer.status_code == 403, path
-        assert "what it lacks: metrics:read, read, respond" in text_of(answer)
+        assert "what it lacks: changes:write, metrics:read, read, respond" in text_of(answer)
     assert len(here.entries()) == before
