@@ -84,9 +84,7 @@ class Responders:
         self._said[number] = self._said.get(number, 0) + 1
         if self._said[number] > MOST_UPDATES:  # it drags on: they call it small, and speak of it no more
             self._do(
-                lambda conn, now, by: service.set_severity(
-                    conn, now, self._site.runbook, number, by, "SEV-3"
-                )
+                lambda conn, now, by: service.set_severity(conn, now, self._site.runbook, number, by, "SEV-3")
             )
             return
         status = self._chance.choice((Status.INVESTIGATING, Status.IDENTIFIED, Status.MONITORING))
