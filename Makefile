@@ -51,15 +51,15 @@ types:
 arrows:
 	$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
-# What drives real processes against the clock has the machine for itself; everything else shares it, one file a worker.
-SERIAL := tests/app tests/browser tests/demo tests/notify
+# What measures time, or runs a whole platform, has the machine for itself; everything else shares it, one file a worker.
+ALONE := tests/app/test_answers.py tests/app/test_load.py tests/demo
 
 unit:
-	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile $(SERIAL:%=--ignore=%)
-	$(BIN)/python -m pytest -m 'not long' $(SERIAL)
+	$(BIN)/python -m pytest -m 'not long' -n 2 --dist loadfile $(ALONE:%=--ignore=%)
+	$(BIN)/python -m pytest -m 'not long' $(ALONE)
 
 test-long: setup system  ## the suites that take many minutes
-	$(BIN)/python -m pytest -m long
+	$(BIN)/python -m pytest -m long -n 2 --dist loadfile
 
 bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench startup

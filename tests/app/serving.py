@@ -47,7 +47,7 @@ playbooks:
   look:
     title: Look
     steps:
-      - {id: see, action: changes.recent}
+      - {id: see, action: kubernetes.pods}
 """
 METRICS = """
 metrics:

@@ -187,7 +187,7 @@ def test_it_carries_runs_out_and_notes_what_they_ask(role: Role, settings: Setti
         starting.start(conn, NOW, runbook, "look", {}, "person:ada", None, "r1")
     assert role.work.runner.look() == 1
     (note,) = [line for line in role.ready()["notes"] if "r1" in line]
-    assert note.startswith("run r1 waits for an answer: nothing carries out changes.recent here yet")
+    assert note.startswith("run r1 waits for an answer: nothing carries out kubernetes.pods here yet")
     families = {f["name"]: f for f in json.loads(asyncio.run(role.work._metrics({})))}
     assert families["watchkeeper_playbook_runs"]["samples"] == [
         ["watchkeeper_playbook_runs", {"state": "active"}, 0],
