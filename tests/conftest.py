@@ -15,8 +15,8 @@ import pytest
 from tests.postgresql import Server
 from watchkeeper.store.database import FILE_NAME, open_store
 
-LONG_ON_POSTGRESQL = ("tests/console/",)
-"""Rooms of many tests that only read and write through other rooms, which run on both databases always."""
+LONG_ON_POSTGRESQL = ("tests/access/", "tests/console/", "tests/monitoring/", "tests/oncall/")
+"""Rooms of many tests that read and write as others do, whose tests run on both databases always."""
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is long
