@@ -59,7 +59,7 @@ unit:
 	$(BIN)/python -m pytest -m 'not long' $(ALONE)
 
 test-long: setup system  ## the suites that take many minutes
-	$(BIN)/python -m pytest -m long -n 2 --dist loadfile
+	WATCHKEEPER_EXPLORE=1 $(BIN)/python -m pytest -m 'long or hypothesis' -n 2 --dist loadfile
 
 bench: setup system  ## every figure in the README, beside its peer
 	$(BIN)/python -m bench startup

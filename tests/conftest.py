@@ -5,15 +5,22 @@ One that is about files says so, with ``tests.postgresql.sqlite_only``.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.postgresql import Server
 from watchkeeper.store.database import FILE_NAME, open_store
+
+settings.register_profile("same", derandomize=True)
+settings.load_profile("default" if os.environ.get("WATCHKEEPER_EXPLORE") else "same")
+"""`make test` asks of properties the same each time, so that it fails for whoever broke something; `make
+test-long` explores, with other examples each time."""
 
 LONG_ON_POSTGRESQL = ("tests/access/", "tests/console/", "tests/monitoring/", "tests/oncall/")
 """Rooms of many tests that read and write as others do, whose tests run on both databases always."""

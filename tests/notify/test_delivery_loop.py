@@ -65,8 +65,8 @@ def test_the_loop_takes_new_receivers_and_leaves_old_ones(
         deliverer.replace_receivers([pagerduty(second), pagerduty(second, "another")])
         put(store, SystemClock().now(), make("two"))
         put(store, SystemClock().now(), make("three"), receiver="another")
-        second.wait_for(lambda fake: len(fake.events) == 2)
-        assert deliverer.totals == {("pagerduty", "accepted"): 2, ("another", "accepted"): 1}
+        wanted = {("pagerduty", "accepted"): 2, ("another", "accepted"): 1}
+        second.wait_for(lambda fake: len(fake.events) == 2 and deliverer.totals == wanted)
 
 
 def test_what_wakes_it_is_sent_at_once_and_what_does_not_a_moment_later(
