@@ -14,14 +14,14 @@ from watchkeeper.demo.errors import DemoError
 OTHER = """
 import sys
 from watchkeeper.demo import children
-children._PORTS = (21000, 21200)
+children._PORTS = (18000, 18200)
 print(*children.free_ports(27), flush=True)
 sys.stdin.read()
 """
 
 
 def test_a_block_of_ports_is_one_processes_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "_PORTS", (21000, 21200))
+    monkeypatch.setattr(children, "_PORTS", (18000, 18200))
     monkeypatch.setattr(children, "_reservations", [])
     with subprocess.Popen(
         [sys.executable, "-c", OTHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -41,9 +41,9 @@ def test_a_block_of_ports_is_one_processes_until_it_ends(monkeypatch: pytest.Mon
 
 
 def test_a_port_on_which_somebody_listens_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(children, "_PORTS", (21300, 21400))
+    monkeypatch.setattr(children, "_PORTS", (18300, 18400))
     monkeypatch.setattr(children, "_reservations", [])
-    with socket.create_server(("127.0.0.1", 21303)):
-        assert 21303 not in children.free_ports(27)
+    with socket.create_server(("127.0.0.1", 18303)):
+        assert 18303 not in children.free_ports(27)
     for reservation in children._reservations:
         reservation.close()
