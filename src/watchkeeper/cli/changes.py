@@ -9,6 +9,7 @@ import typer
 
 from watchkeeper.cli.journal import moment
 from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
+from watchkeeper.cli.plain import plain
 from watchkeeper.cli.users import AsOption, actor, now, store_of
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def add(
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
     said = "recorded" if made.fresh else "known already, nothing was changed"
-    typer.echo(_plain(f"change {made.id}: {changes.in_words(made.change)} ({said})"))
+    typer.echo(plain(f"change {made.id}: {changes.in_words(made.change)} ({said})"))
 
 
 def _line(one: Recent) -> str:
@@ -109,8 +110,4 @@ def _line(one: Recent) -> str:
     where = ", ".join(part for part in (one.env, one.region) if part)
     place = f"{what} ({where})" if where else what
     url = f"  {one.url}" if one.url else ""
-    return _plain(f"{one.at:%Y-%m-%d %H:%M:%S}Z  {one.kind:<13}  {place:<28}  {one.title}  by {one.by}{url}")
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
+    return plain(f"{one.at:%Y-%m-%d %H:%M:%S}Z  {one.kind:<13}  {place:<28}  {one.title}  by {one.by}{url}")

@@ -12,6 +12,7 @@ import typer
 
 from watchkeeper.cli.journal import moment
 from watchkeeper.cli.places import DATA_HELP, StoreOption
+from watchkeeper.cli.plain import plain
 from watchkeeper.cli.runbook import OverlayOption, RunbookOption, load_or_default, problems_shown
 from watchkeeper.cli.users import now, store_of
 
@@ -88,10 +89,10 @@ def list_evidence(
         found = clause_history(conn, clause, lines)
     for one in found:
         line = f"{one.seq:>6}  {one.at:%Y-%m-%d %H:%M:%S}Z  {one.verdict:<7}  {one.summary}"
-        typer.echo(_plain(line))
+        typer.echo(plain(line))
     if not found:
         typer.echo(
-            f"nothing has ever proved {_plain(clause)!r}; `watchkeeper runbook status` lists the clauses",
+            f"nothing has ever proved {plain(clause)!r}; `watchkeeper runbook status` lists the clauses",
             err=True,
         )
 
@@ -132,10 +133,6 @@ def _end(until: str | None) -> datetime:
         return now().replace(microsecond=0)
     day = len(until) == 10 and until[4] == until[7] == "-"
     return moment(until, "--until") + (timedelta(days=1) if day else timedelta(0))
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def _fail(message: str) -> NoReturn:

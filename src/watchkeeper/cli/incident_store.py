@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, data_directory, state
+from watchkeeper.cli.plain import plain
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -108,8 +109,7 @@ def end_of_day(text: str) -> datetime:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    shown = ("".join(c if c.isprintable() else " " for c in line) for line in text.split("\n"))
-    typer.echo("\n".join(shown), err=err)
+    typer.echo("\n".join(map(plain, text.split("\n"))), err=err)
 
 
 def say_json(document: object) -> None:

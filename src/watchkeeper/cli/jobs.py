@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory
+from watchkeeper.cli.plain import plain
 from watchkeeper.cli.serve import OverlayOption, RunbookOption
 from watchkeeper.cli.users import AsOption, actor, now, store_of
 
@@ -68,7 +69,7 @@ def run(
     if outcome is None:
         typer.echo(f"{name} is running already; `watchkeeper jobs list` says since when", err=True)
         raise typer.Exit(1)
-    typer.echo(_plain(f"{name}: {outcome.summary}"), err=not outcome.ok)
+    typer.echo(plain(f"{name}: {outcome.summary}"), err=not outcome.ok)
     if not outcome.ok:
         raise typer.Exit(1)
 
@@ -115,9 +116,9 @@ def history(
         verdicts = " ".join(f"[{clause} {verdict}]" for clause, verdict in entry.evidence)
         said = entry.facts.get("summary", "")
         line = f"{entry.seq:>6}  {entry.at:%Y-%m-%d %H:%M:%S}Z  {entry.kind:<12} {said}  {verdicts}"
-        typer.echo(_plain(line).rstrip())
+        typer.echo(plain(line).rstrip())
     if not found:
-        typer.echo(f"the journal knows nothing of a job {_plain(name)!r}", err=True)
+        typer.echo(f"the journal knows nothing of a job {plain(name)!r}", err=True)
 
 
 def _job(
@@ -137,7 +138,7 @@ def _job(
     job = next((one for one in known if one.name == name), None)
     if job is None:
         names = ", ".join(one.name for one in known)
-        typer.echo(f"there is no job {_plain(name)!r}; there are {names}", err=True)
+        typer.echo(f"there is no job {plain(name)!r}; there are {names}", err=True)
         raise typer.Exit(1)
     return job
 
@@ -145,7 +146,7 @@ def _job(
 def _shown(name: str, known: Known | None) -> None:
     if known is None:
         typer.echo(
-            f"there is no job {_plain(name)!r}; `watchkeeper jobs list` shows which there are", err=True
+            f"there is no job {plain(name)!r}; `watchkeeper jobs list` shows which there are", err=True
         )
         raise typer.Exit(1)
     typer.echo(_line(known))
@@ -164,7 +165,7 @@ def _line(known: Known) -> str:
     if known.last_ended_at is not None:
         last = f"{known.last_outcome} {known.last_ended_at:%Y-%m-%d %H:%M:%S}Z"
     error = f": {known.last_error}" if known.last_error else ""
-    return _plain(f"{known.name:<18} {coming:<34} {last}{error}")
+    return plain(f"{known.name:<18} {coming:<34} {last}{error}")
 
 
 def _document(known: Known) -> dict[str, object]:
@@ -187,7 +188,3 @@ def _document(known: Known) -> dict[str, object]:
         "last_outcome": known.last_outcome,
         "last_error": known.last_error,
     }
-
-
-def _plain(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from watchkeeper.cli.plain import plain
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -92,11 +94,6 @@ def _value(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     text = " ".join(text.split())
     return text if len(text) <= 200 else f"{text[:200]}…"
-
-
-def plain(text: str) -> str:
-    """``text`` without what could move the cursor."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def plain_lines(lines: Sequence[str]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from watchkeeper.cli.places import DATA_HELP, StoreOption, data_directory, state
-from watchkeeper.cli.playbook_view import head, plain, plain_lines, plan_table, question, step_lines
+from watchkeeper.cli.plain import plain
+from watchkeeper.cli.playbook_view import head, plain_lines, plan_table, question, step_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -15,6 +15,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from watchkeeper.cli.plain import plain
 from watchkeeper.monitoring.figures import duration, figure, sparkline
 
 MARKS = {
@@ -30,11 +31,6 @@ MARKS = {
     "shown": ("·", "bright_black"),
 }
 Document = Mapping[str, Any]
-
-
-def plain(text: str) -> str:
-    """``text`` without control characters: labels and summaries come from outside and reach a terminal."""
-    return "".join(c if c.isprintable() else " " for c in text)
 
 
 def mark(state: str) -> Text:

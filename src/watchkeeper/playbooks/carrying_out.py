@@ -116,7 +116,7 @@ def _in_time(call: Callable[[], Any], context: Context, around: Surroundings) ->
             box.append(call())
         except PlaybookError as error:
             box.append(error)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - the failure of the step, told to people
             # Whatever a provider raises is the step's failure, never the runner's. Its words may hold a
             # secret, so they are logged only where they can be masked: by whoever reads the result.
             box.append(_Defect(error, traceback.format_exc()))
